@@ -1,0 +1,1 @@
+"""Pure numbers: bins, counts, references and every statistic. No I/O, no clock, numpy and scipy.special only."""

@@ -1,0 +1,183 @@
+"""Values to categories.
+
+A category is text. So that one thing has one name whatever carried it: booleans are `true` and `false`, integers their
+digits, floats that are whole the same digits (a column of integers with gaps arrives as floats from pandas), other floats
+their shortest decimal form. None, NaN and empty CSV cells are missing. Lists, objects and bytes that are not UTF-8 are
+invalid. A column whose categories are `true` and `false` also takes `True` and `TRUE`, as CSV files write them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from itertools import repeat
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.arrays import IndexArray
+from detectors.binning.values import ColumnValues, DictionaryValues, Numbers, TextValues, Values, is_null
+from detectors.columns import CategoricalColumn
+
+__all__ = ["INVALID", "MISSING", "CategoryBins", "category_of", "digest", "tally"]
+
+MISSING: Final = -1
+INVALID: Final = -2
+_UNKNOWN: Final = -3
+
+_BOOLEANS = frozenset({"true", "false"})
+
+
+def category_of(value: object) -> str | int:
+    """Name of the category that a Python value belongs to, or `MISSING` or `INVALID`."""
+    if isinstance(value, str):
+        return str(value)
+    if is_null(value):
+        return MISSING
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, int | np.integer):
+        return str(int(value)) if abs(int(value)) < 10**300 else INVALID
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)  # noqa: PLR2004
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return INVALID
+    text = str(value) if type(value).__name__ in {"Decimal", "date", "datetime", "datetime64", "UUID"} else None
+    return INVALID if text is None else text
+
+
+def digest(category: str) -> int:
+    """64-bit digest under which the reference remembers a category that it does not list."""
+    return int.from_bytes(blake2b(category.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def tally(values: Values) -> Counter[str]:
+    """How often each category occurs; missing and invalid values are left out.
+
+    Parameters
+    ----------
+    values : Values
+
+    Returns
+    -------
+    Counter of str
+    """
+    found: Counter[str] = Counter()
+    for value, count in _distinct(values):
+        name = category_of(value)
+        if isinstance(name, str) and count:
+            found[name] += count
+    return found
+
+
+def _distinct(values: Values) -> Iterable[tuple[object, int]]:
+    match values:
+        case TextValues():
+            counts = Counter(values.cells)
+            del counts[""]
+            return counts.items()
+        case DictionaryValues():
+            codes = values.codes[values.codes >= 0]
+            return zip(values.dictionary, np.bincount(codes, minlength=len(values.dictionary)).tolist(), strict=True)
+        case ColumnValues() | Numbers():
+            array = values.values if values.missing is None else values.values[~values.missing]
+            if array.dtype.kind not in "OU":
+                distinct, counts_ = np.unique(array, return_counts=True)
+                return zip(distinct, counts_.tolist(), strict=True)
+            objects = array.tolist()
+            if set(map(type, objects)) <= {str}:
+                return Counter(objects).items()
+            return Counter(name for name in map(category_of, objects) if isinstance(name, str)).items()
+
+
+class CategoryBins:
+    """Finds the bins of a categorical column's values.
+
+    Parameters
+    ----------
+    column : CategoricalColumn
+    """
+
+    def __init__(self, column: CategoricalColumn) -> None:
+        n = len(column.categories)
+        self._bins: dict[object, int] = {name: i for i, name in enumerate(column.categories)}
+        if self._bins.keys() <= _BOOLEANS:
+            for name in tuple(self._bins):
+                for alias in (str(name).capitalize(), str(name).upper()):
+                    self._bins[alias] = self._bins[name]
+        self._other, self._unseen, self._missing, self._invalid = n, n + 1, n + 2, n + 3
+        self._others = column.others
+        self._others_complete = column.others_complete
+
+    def bins(self, values: Values) -> IndexArray:
+        """Bin of each row.
+
+        Parameters
+        ----------
+        values : Values
+
+        Returns
+        -------
+        ndarray of intp, shape [n_rows]
+            Local bins: categories, other, unseen, missing, invalid.
+        """
+        match values:
+            case TextValues():
+                return self._of_objects(values.cells, empty_is_missing=True)
+            case DictionaryValues():
+                entries = np.array([*map(self._bin, values.dictionary), self._missing], dtype=np.intp)
+                return entries[np.where(values.codes < 0, -1, values.codes)]
+            case ColumnValues() | Numbers():
+                found = self._of_array(values.values)
+                if values.missing is not None:
+                    found[values.missing] = self._missing
+                return found
+
+    def _of_array(self, array: npt.NDArray[Any]) -> IndexArray:
+        if array.dtype.kind in "OU":
+            return self._of_objects(array.tolist(), empty_is_missing=False)
+        distinct, inverse = np.unique(array, return_inverse=True)
+        return np.array([self._bin(value) for value in distinct], dtype=np.intp)[inverse.reshape(array.shape)]
+
+    def _of_objects(self, objects: Sequence[Any], *, empty_is_missing: bool) -> IndexArray:
+        # Only text may go straight to the dictionary: 1, 1.0 and True are one key to Python, and "1" is another.
+        if set(map(type, objects)) <= {str}:
+            found = np.fromiter(map(self._bins.get, objects, repeat(_UNKNOWN)), dtype=np.intp, count=len(objects))
+            rows = np.flatnonzero(found == _UNKNOWN).tolist()
+        else:
+            found = np.empty(len(objects), dtype=np.intp)
+            rows = list(range(len(objects)))
+        seen: dict[tuple[type, object], int] = {}
+        for row in rows:
+            value = objects[row]
+            if value == "" and empty_is_missing:
+                found[row] = self._missing
+                continue
+            try:
+                key = type(value), value
+                if key not in seen:
+                    seen[key] = self._bin(value)
+                found[row] = seen[key]
+            except TypeError:  # lists and other things that cannot be a key
+                found[row] = self._invalid
+        return found
+
+    def _bin(self, value: object) -> int:
+        name = category_of(value)
+        if name == MISSING:
+            return self._missing
+        if name == INVALID:
+            return self._invalid
+        listed = self._bins.get(name)
+        return self._unlisted(str(name)) if listed is None else listed
+
+    def _unlisted(self, name: str) -> int:
+        if not self._others_complete:
+            return self._other
+        place = int(np.searchsorted(self._others, np.uint64(digest(name))))
+        known = place < self._others.size and int(self._others[place]) == digest(name)
+        return self._other if known else self._unseen

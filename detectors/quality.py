@@ -1,0 +1,62 @@
+"""Data quality: shares of rows that are missing, invalid, unseen or out of range."""
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.arrays import Counts, FloatArray, sums
+from detectors.binning.layout import Layout
+
+__all__ = ["Quality", "quality"]
+
+
+class Quality:
+    """Row counts and shares of one window.
+
+    Parameters
+    ----------
+    layout : Layout
+    counts : Counts, shape [..., n_bins_total]
+    """
+
+    def __init__(self, layout: Layout, counts: Counts) -> None:
+        last_value = layout.missing - 1
+        self.rows: npt.NDArray[np.int64] = sums(counts, layout.starts)
+        """All observed rows, missing and invalid ones too; shape [..., n_columns]."""
+        self.missing: npt.NDArray[np.int64] = counts[..., layout.missing]
+        self.invalid: npt.NDArray[np.int64] = counts[..., layout.invalid]
+        self.present: npt.NDArray[np.int64] = self.rows - self.missing - self.invalid
+        last = counts[..., last_value]
+        self.unseen: npt.NDArray[np.int64] = np.where(layout.numeric, 0, last)
+        # A column without any point has one value bin, and nothing can be out of a range that does not exist.
+        two_ends = counts[..., layout.starts] + last
+        self.out_of_range: npt.NDArray[np.int64] = np.where(layout.numeric & (layout.value_bins > 1), two_ends, 0)
+
+    @property
+    def missing_ratio(self) -> FloatArray:
+        """Missing of all observed rows; NaN without rows."""
+        return _ratio(self.missing, self.rows)
+
+    @property
+    def invalid_ratio(self) -> FloatArray:
+        """Invalid of all observed rows; NaN without rows."""
+        return _ratio(self.invalid, self.rows)
+
+    @property
+    def unseen_ratio(self) -> FloatArray:
+        """Present rows whose category the reference never had; NaN without present rows."""
+        return _ratio(self.unseen, self.present)
+
+    @property
+    def out_of_range_ratio(self) -> FloatArray:
+        """Present rows below the reference's minimum or above its maximum; NaN without present rows."""
+        return _ratio(self.out_of_range, self.present)
+
+
+def quality(layout: Layout, counts: Counts) -> Quality:
+    """Count what is missing, invalid, unseen and out of range."""
+    return Quality(layout, counts)
+
+
+def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> FloatArray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return part / whole

@@ -1,0 +1,1 @@
+"""Driftline, the service and its command line."""

@@ -1,0 +1,5 @@
+"""The command line."""
+
+from service.cli.main import cli
+
+__all__ = ["cli"]

@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+__all__ = ["column_options", "name_option", "output_console", "split_names"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def name_option(flag: str, text: str) -> Callable[[_F], _F]:
+    """Option for the name of a model or a version."""
+
+    def checked(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise click.BadParameter("wanted up to 128 letters, digits, dots, dashes and underscores")
+        return value
+
+    return click.option(flag, required=True, metavar=flag[2].upper(), callback=checked, help=text)
+
+
+def column_options(command: _F) -> _F:
+    """Add the options that declare columns."""
+    for option in (
+        click.option("--ignore", metavar="A,B", help="Columns to leave out."),
+        click.option("--outputs", metavar="A,B", help="Columns that are outputs of the model."),
+        click.option("--time-column", metavar="T", help="Column with the event time.  [default: timestamp]"),
+        click.option(
+            "--columns",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="columns.yaml: roles, kinds, time zone.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def split_names(text: str | None) -> tuple[str, ...]:
+    """Names of a comma-separated option."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def output_console() -> Console:
+    """Console for tables: as wide as the terminal, or 120 columns in a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120, no_color=True)

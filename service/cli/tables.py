@@ -1,0 +1,153 @@
+"""Evaluations for people."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.table import Table
+
+from service.domain import ColumnEvaluation, Evaluation, Verdict
+from service.evaluation.document import overall
+
+__all__ = ["STYLES", "print_evaluations", "summary_row", "windows_table"]
+
+VERDICTS: Final[tuple[Verdict, ...]] = ("stable", "drifted", "undecided")
+STYLES: Final[Mapping[Verdict, str]] = {"stable": "green", "drifted": "red", "undecided": "yellow"}
+
+_REASONS = {
+    "no_rows": "no rows",
+    "too_few_rows": "too few rows",
+    "few_reference_rows": "the reference has too few rows",
+    "empty_reference": "the reference has no value",
+    "constant_reference": "unchanged, but the reference is constant: nothing to compare with",
+    "error": "error",
+}
+_EVIDENCE = {"omnibus": "", "missing": " missing", "invalid": " invalid", "unseen": " new values"}
+_NAMED_MAX = 4
+
+
+def print_evaluations(evaluations: Sequence[Evaluation], console: Console, zone: ZoneInfo) -> None:
+    """Print one window in detail, or many in a line each, then what the verdict rests on."""
+    if len(evaluations) == 1:
+        _print_columns(evaluations[0], console, zone)
+    else:
+        _print_windows(evaluations, console, zone)
+    verdict, reason = overall(evaluations)
+    text = f" ({_REASONS[reason]})" if reason else ""
+    console.print(f"Verdict: [bold {STYLES[verdict]}]{verdict}[/]{text}")
+    console.print(
+        "Calibration iid: p-values take rows for independent. On seasonal or dependent traffic drifted windows are "
+        "reported too often.",
+        style="dim",
+    )
+
+
+def summary_row(evaluation: Evaluation, zone: ZoneInfo) -> tuple[str, str, str, str, str]:
+    """Window, rows, verdict, number of drifted columns and their names, as text."""
+    drifted = _drifted(evaluation)
+    named = ", ".join(f"{name} {_change(column)}" for name, column in drifted[:_NAMED_MAX])
+    more = f" and {len(drifted) - _NAMED_MAX} more" if len(drifted) > _NAMED_MAX else ""
+    why = _REASONS[evaluation.reason] if evaluation.reason else named + more
+    style = STYLES[evaluation.verdict]
+    return (
+        _window_text(evaluation, zone),
+        f"{evaluation.rows:,}",
+        f"[{style}]{evaluation.verdict}[/]",
+        f"{len(drifted)}/{len(evaluation.columns)}",
+        why,
+    )
+
+
+def windows_table() -> Table:
+    """Empty table for `summary_row`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("window", "left"), ("rows", "right"), ("verdict", "left"), ("drifted", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("strongest first: excess PSI", overflow="fold")
+    return table
+
+
+def _print_windows(evaluations: Sequence[Evaluation], console: Console, zone: ZoneInfo) -> None:
+    table = windows_table()
+    for evaluation in evaluations:
+        table.add_row(*summary_row(evaluation, zone))
+    console.print(table)
+    verdicts = Counter(evaluation.verdict for evaluation in evaluations)
+    counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+    console.print(f"{len(evaluations)} windows: {counted}")
+    often = Counter(name for evaluation in evaluations for name, _ in _drifted(evaluation))
+    if often:
+        console.print("Drifted windows by column: " + ", ".join(f"{name} {n}" for name, n in often.most_common()))
+
+
+def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> None:
+    console.print(
+        f"[bold]{evaluation.model}[/] {evaluation.version}, {_window_text(evaluation, zone)}, {evaluation.rows:,} rows"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("column", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    for name in ("psi", "excess", "ks", "js", "p-value", "missing"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("what moved most", overflow="fold")
+    order = {"drifted": 0, "undecided": 1, "stable": 2}
+    for name, column in sorted(evaluation.columns.items(), key=lambda item: order[item[1].verdict]):
+        table.add_row(
+            name,
+            f"[{STYLES[column.verdict]}]{column.verdict}[/]",
+            *(_digits(column.statistics[key]) for key in ("psi", "psi_excess", "ks", "js_distance")),
+            "" if column.pvalue is None else f"{column.pvalue:.2g}",
+            "" if column.missing_ratio is None else f"{column.missing_ratio:.1%}",
+            _explanation(column),
+        )
+    console.print(table)
+    threshold = next((c.pvalue_threshold for c in evaluation.columns.values() if c.pvalue_threshold), None)
+    if threshold is not None:
+        effect = next(iter(evaluation.columns.values())).effect_threshold
+        console.print(
+            f"A column has drifted when p-value <= {threshold:.2g} and the effect is over {effect} of excess PSI."
+        )
+
+
+def _explanation(column: ColumnEvaluation) -> str:
+    if column.error:
+        return column.error
+    if column.reason:
+        return _REASONS[column.reason]
+    moved = column.moved[0] if column.moved else None
+    where = f"{moved.bin}: {moved.reference:.1%} -> {moved.current:.1%}" if moved else ""
+    if column.verdict == "drifted" and column.evidence != "omnibus":
+        return f"{_change(column)}; {where}" if where else _change(column)
+    return f"{where} ({column.direction})" if column.direction else where
+
+
+def _change(column: ColumnEvaluation) -> str:
+    arrow = {"up": "+", "down": "-", None: ""}[column.direction]
+    effect = "" if column.effect is None else f"{column.effect:.2f}"
+    return f"{arrow}{effect}{_EVIDENCE.get(column.evidence or '', '')}"
+
+
+def _drifted(evaluation: Evaluation) -> list[tuple[str, ColumnEvaluation]]:
+    drifted = [(name, column) for name, column in evaluation.columns.items() if column.verdict == "drifted"]
+    return sorted(drifted, key=lambda item: -(item[1].effect or 0.0))
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _window_text(evaluation: Evaluation, zone: ZoneInfo) -> str:
+    window = evaluation.window
+    if window.start_us is None or window.end_us is None:
+        return "all rows"
+    whole_days = window.size.endswith("d")
+    start, end = (_local_text(us, zone, whole_days=whole_days) for us in (window.start_us, window.end_us))
+    return f"{start} to {end}"
+
+
+def _local_text(us: int, zone: ZoneInfo, *, whole_days: bool) -> str:
+    local = datetime.fromtimestamp(us / 1e6, zone)
+    return local.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M")

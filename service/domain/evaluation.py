@@ -1,0 +1,99 @@
+"""An evaluation: all detectors on one window. Field names are those of `driftline.evaluation/1`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Calibration", "ColumnEvaluation", "Evaluation", "MovedBin", "Reason", "Verdict", "Window"]
+
+Verdict = Literal["stable", "drifted", "undecided"]
+Calibration = Literal["verified", "calibrated", "iid", "collecting"]
+Reason = Literal[
+    "no_rows",  # nothing was observed
+    "too_few_rows",  # fewer present rows than the policy asks for, or too few for the rarest groups
+    "few_reference_rows",  # the reference itself is too small
+    "empty_reference",  # the reference never had a value in this column
+    "constant_reference",  # the reference has one value, the window has no other: there is no spread to compare
+    "error",  # the column could not be evaluated; `error` says why
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The span that is evaluated.
+
+    Parameters
+    ----------
+    start_us, end_us : int or None
+        Microseconds since the epoch; None when the data has no times.
+    size : str
+        Configured size, such as `1h`, or `all`.
+    """
+
+    start_us: int | None
+    end_us: int | None
+    size: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedBin:
+    """A group whose share changed much."""
+
+    bin: str
+    reference: float
+    current: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnEvaluation:
+    """All detectors on one column of one window; a number that does not exist is None.
+
+    `rows` are present rows; ratios are of the observed ones.
+    """
+
+    role: str
+    kind: str
+    verdict: Verdict
+    reason: Reason | None
+    rows: int
+    statistics: Mapping[str, float | None]
+    pvalue: float | None
+    pvalue_threshold: float | None
+    pvalues: Mapping[str, float | None]
+    effect: float | None
+    effect_threshold: float | None
+    evidence: str | None
+    direction: Literal["up", "down"] | None
+    effective_rows: float | None
+    smallest_detectable_shift: float | None
+    test_groups: int | None
+    missing_ratio: float | None
+    invalid_ratio: float | None
+    unseen_ratio: float | None
+    out_of_range_ratio: float | None
+    moved: Sequence[MovedBin]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """All detectors on one window."""
+
+    model: str
+    version: str
+    segment: str | None
+    reference_id: str
+    window: Window
+    evaluated_at: str
+    revision: int
+    provisional: bool
+    rows: int
+    late_rows: int
+    verdict: Verdict
+    reason: Reason | None
+    calibration: Calibration
+    false_alarms_per_30d: float | None
+    budget_per_30d: float | None
+    scale: int | None
+    tier: str | None
+    columns: Mapping[str, ColumnEvaluation]

@@ -1,0 +1,147 @@
+"""From evidence to verdicts. Pure.
+
+Until the calibrated alarm takes this place: a column's p-value is the smallest of its evidence times the number of tests it
+had (Bonferroni), the line is drawn over the columns by Benjamini and Hochberg at q = .05, and nothing counts whose effect is
+not above 0.005 of excess PSI, about 0.07 standard deviations. These p-values take rows for independent (status `iid`):
+on dependent or seasonal traffic they alarm too often, which every verdict says.
+
+References
+----------
+.. [1] Benjamini, Hochberg (1995), "Controlling the false discovery rate: a practical and powerful approach to multiple
+   testing", eq. 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.arrays import BoolArray, FloatArray
+from detectors.evidence import EVIDENCE, Evidence, EvidenceKind
+from service.domain import Reason, Verdict
+
+__all__ = ["ColumnDecision", "Policy", "decide", "window_verdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """When a column counts as drifted.
+
+    Parameters
+    ----------
+    false_discovery_rate : float
+        Expected share of false ones among the columns that are called drifted, while rows are independent.
+    effect_threshold : float
+        Excess PSI that a change has to be above to matter.
+    rows_min : int
+        Below so many present rows a column is undecided.
+    """
+
+    false_discovery_rate: float = 0.05
+    effect_threshold: float = 0.005
+    rows_min: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnDecision:
+    """Verdict on one column.
+
+    Parameters
+    ----------
+    verdict : {"stable", "drifted", "undecided"}
+    reason : str or None
+        Why it is undecided.
+    pvalue, effect : float
+        Of the evidence that decided, or else of the strongest; NaN when there was none.
+    evidence : str or None
+        What decided, for a drifted column.
+    """
+
+    verdict: Verdict
+    reason: Reason | None
+    pvalue: float
+    effect: float
+    evidence: EvidenceKind | None
+
+
+def decide(evidence: Evidence, policy: Policy) -> tuple[list[ColumnDecision], float]:
+    """Decide on every column of a window.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    policy : Policy
+
+    Returns
+    -------
+    decisions : list of ColumnDecision, one a column
+    threshold : float
+        The line that a column's p-value has to be at or below.
+    """
+    pvalues = np.where(_usable(evidence, policy), evidence.pvalues, np.nan)
+    tests = np.count_nonzero(~np.isnan(pvalues), axis=0)
+    adjusted = np.minimum(pvalues * tests, 1.0)
+    best = np.argmin(np.where(np.isnan(adjusted), 2.0, adjusted), axis=0)
+    column_pvalue = np.take_along_axis(adjusted, best[None], axis=0)[0]
+    threshold = _benjamini_hochberg(column_pvalue, policy.false_discovery_rate)
+    with np.errstate(invalid="ignore"):
+        counts_as_drift = (adjusted <= threshold) & (evidence.effects > policy.effect_threshold)
+    decisions = []
+    for column in range(pvalues.shape[1]):
+        drifted = np.flatnonzero(counts_as_drift[:, column])
+        strongest = int(drifted[np.argmin(adjusted[drifted, column])]) if drifted.size else int(best[column])
+        reason = None if drifted.size else _undecided(evidence, policy, column, pvalues[:, column])
+        decisions.append(
+            ColumnDecision(
+                verdict="drifted" if drifted.size else "undecided" if reason else "stable",
+                reason=reason,
+                pvalue=float(adjusted[strongest, column]),
+                effect=float(evidence.effects[strongest, column]),
+                evidence=EVIDENCE[strongest] if drifted.size else None,
+            )
+        )
+    return decisions, threshold
+
+
+def window_verdict(decisions: list[ColumnDecision]) -> tuple[Verdict, Reason | None]:
+    """Verdict on a window from those on its columns: any drifted, else any stable, else undecided for the usual reason."""
+    verdicts = {decision.verdict for decision in decisions}
+    if "drifted" in verdicts:
+        return "drifted", None
+    if "stable" in verdicts:
+        return "stable", None
+    reasons = [decision.reason for decision in decisions if decision.reason is not None]
+    return "undecided", max(sorted(set(reasons)), key=reasons.count) if reasons else "no_rows"
+
+
+def _usable(evidence: Evidence, policy: Policy) -> BoolArray:
+    """Which evidence rests on enough rows: [4, n_columns]."""
+    enough_present = (evidence.quality.present >= policy.rows_min) & (evidence.reference_rows >= policy.rows_min)
+    enough_rows = evidence.quality.rows >= policy.rows_min
+    usable = np.stack([enough_present, enough_rows, enough_rows, enough_present])
+    return usable & ~np.isnan(evidence.pvalues)
+
+
+def _undecided(evidence: Evidence, policy: Policy, column: int, pvalues: FloatArray) -> Reason | None:
+    """Why a column that is not drifted is not stable either; "stable" needs a test of its values that found nothing."""
+    if evidence.quality.rows[column] == 0:
+        return "no_rows"
+    if evidence.reference_rows[column] == 0:
+        return "empty_reference"
+    if evidence.quality.present[column] < policy.rows_min:
+        return "too_few_rows"
+    if evidence.constant[column]:
+        return "constant_reference"
+    if evidence.reference_rows[column] < policy.rows_min:
+        return "few_reference_rows"
+    return "too_few_rows" if np.isnan(pvalues[0]) else None
+
+
+def _benjamini_hochberg(pvalues: npt.NDArray[np.float64], rate: float) -> float:
+    """Largest p-value that is rejected, or the line that the smallest one missed."""
+    tested = np.sort(pvalues[~np.isnan(pvalues)])
+    if not tested.size:
+        return rate
+    line = rate * np.arange(1, tested.size + 1) / tested.size
+    passed = np.flatnonzero(tested <= line)
+    return float(line[passed[-1]] if passed.size else line[0])

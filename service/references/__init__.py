@@ -1,0 +1,1 @@
+"""References: the data files they are built from, and where those came from."""

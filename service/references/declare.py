@@ -1,0 +1,100 @@
+"""`columns.yaml`: what the user declares of the columns."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from detectors.binning.points import RESOLUTION, RESOLUTION_MAX, RESOLUTION_MIN
+from detectors.columns import Kind
+from detectors.reference import CATEGORIES_MAX
+from service.errors import DeclarationError, InputError
+
+__all__ = ["AnyRole", "ColumnDeclaration", "Declarations", "read_declarations", "zone_of"]
+
+AnyRole = Literal["input", "output", "label", "id", "time", "dimension", "ignore"]
+
+
+class ColumnDeclaration(BaseModel):
+    """What is declared of one column; what is not is inferred."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: AnyRole | None = None
+    kind: Kind | None = None
+
+
+class Declarations(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time_zone: str = "UTC"
+    resolution: int = Field(default=RESOLUTION, ge=RESOLUTION_MIN, le=RESOLUTION_MAX)
+    categories_max: int = Field(default=CATEGORIES_MAX, ge=1, le=100_000)
+    columns: dict[str, ColumnDeclaration] = Field(default_factory=dict)
+
+    @property
+    def time_column(self) -> str | None:
+        """The column that is declared to be the time."""
+        return next((name for name, column in self.columns.items() if column.role == "time"), None)
+
+
+def read_declarations(path: Path) -> Declarations:
+    """Read `columns.yaml`.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    DeclarationError
+        It is not YAML, or says what it must not; the text names the place and what was wanted.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name}: cannot be read ({type(error).__name__})") from error
+    try:
+        repeated = next(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)), None)
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise DeclarationError(f"{path.name}: not YAML" + (f", line {mark.line + 1}" if mark else "")) from error
+    if repeated is not None:
+        raise DeclarationError(f"{path.name}: line {repeated + 1} repeats a key")
+    try:
+        declarations = Declarations.model_validate({} if document is None else document)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg'].lower()}" for fault in error.errors()
+        )
+        raise DeclarationError(f"{path.name}: {faults}") from error
+    zone_of(declarations.time_zone)
+    if sum(column.role == "time" for column in declarations.columns.values()) > 1:
+        raise DeclarationError(f"{path.name}: more than one column has the role 'time'")
+    return declarations
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Time zone of an IANA name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise DeclarationError("time_zone: wanted an IANA name such as 'Europe/Paris'") from error
+
+
+def _repeated_keys(node: yaml.Node | None) -> Iterator[int]:
+    """Lines of keys that stand twice in one mapping; a plain load keeps the last and says nothing."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.start_mark.line
+            seen.add(key.value)
+            yield from _repeated_keys(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item)

@@ -1,0 +1,67 @@
+"""Bytes of text files, unzipped, with one kind of error."""
+
+import gzip
+import io
+import zlib
+from typing import IO
+
+from service.errors import InputError
+from service.references.readers.files import DataFile
+
+__all__ = ["LINE_BYTES_MAX", "ByteStream"]
+
+LINE_BYTES_MAX = 10_000_000
+"""Longest line of a text file: what is longer is another format, and would have to be held in memory whole."""
+
+_GZIP_BUFFER_BYTES = 1 << 17  # with its own 8 KiB a gzip stream is read half as fast
+
+
+class ByteStream(io.BufferedIOBase):
+    """The bytes of a file after decompression.
+
+    Parameters
+    ----------
+    file : DataFile
+
+    Raises
+    ------
+    InputError
+        The file cannot be opened; later, from any method that reads: it cannot be read, or its gzip stream is broken.
+    """
+
+    def __init__(self, file: DataFile) -> None:
+        self.name = file.name
+        try:
+            self._disk: IO[bytes] = file.path.open("rb")
+        except OSError as error:
+            raise InputError(f"{file.name}: {error.strerror}") from error
+        self._bytes: IO[bytes] = self._disk
+        if file.gzipped:
+            self._bytes = io.BufferedReader(gzip.GzipFile(fileobj=self._disk), _GZIP_BUFFER_BYTES)
+
+    @property
+    def consumed_bytes(self) -> int:
+        """Bytes on disk that have been read."""
+        return self._disk.tell()
+
+    def readable(self) -> bool:
+        """Whether it can be read: always."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Bytes, as many as asked for unless the file ends."""
+        try:
+            return self._bytes.read(-1 if size is None else size)
+        except EOFError as error:
+            raise InputError(f"{self.name}: the gzip stream is cut off") from error
+        except (OSError, zlib.error) as error:
+            raise InputError(f"{self.name}: cannot be read: {error}") from error
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Bytes, at most as many as asked for; none at the end of the file."""
+        return self.read(size)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._disk.close()
+        super().close()

@@ -1,0 +1,1 @@
+"""Event time: how it is read, and the windows it falls in. Pure: no I/O, and nobody here asks the clock."""
