@@ -53,7 +53,9 @@ def edges_of(points: npt.NDArray[Any], atoms: BoolArray, family: Family) -> Edge
         `np.count_nonzero(atoms) + n_points` of them, those in `below` included.
     """
     if points.dtype == np.float64 and family == "float64":
-        return Edges(values=_interleave(np.nextafter(points, -np.inf), points, atoms))
+        with np.errstate(over="ignore"):  # below the smallest double is -inf, and that is right
+            below_points = np.nextafter(points, -np.inf)
+        return Edges(values=_interleave(below_points, points, atoms))
     exact: list[float] | list[int] = points.tolist()
     if family == "float64":
         at = np.array([_float_at_or_below(int(p)) for p in exact], dtype=np.float64)

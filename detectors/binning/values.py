@@ -315,7 +315,7 @@ def _from_text(cells: Sequence[str]) -> Numbers:
 
 def _has_big(values: FloatArray) -> bool:
     with np.errstate(invalid="ignore"):
-        big = (np.abs(values) >= _EXACT) & (np.abs(values) < 2.0**64)
+        big = (np.abs(values) >= _EXACT) & (np.abs(values) <= 2.0**64)
     return bool(big.any())
 
 

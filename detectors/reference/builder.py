@@ -138,7 +138,8 @@ class Builder:
         column, kept = _final_column(plan.column, counts, plan)
         # Bins between edges that are dropped flow together; the two special bins stay as they are.
         starts = np.flatnonzero(np.concatenate([[True], kept, [True, True]]))
-        merged_counts, merged_totals = np.add.reduceat(counts, starts), np.add.reduceat(totals, starts)
+        with np.errstate(over="ignore", invalid="ignore"):
+            merged_counts, merged_totals = np.add.reduceat(counts, starts), np.add.reduceat(totals, starts)
         means = _bin_means(column, merged_counts, merged_totals)
         mean, deviation = _moments(counts[1:-3], totals[1:-3], float(self._squares[index]), plan.center)
         group_starts = np.searchsorted(starts, plan.group_starts).astype(np.intp)
@@ -216,8 +217,8 @@ def _moments(counts: npt.NDArray[np.int64], totals: FloatArray, squares: float, 
     if not n:
         return float("nan"), float("nan")
     with np.errstate(all="ignore"):
-        mean = float(totals.sum() / n)
-        variance = squares / n - (mean - center) ** 2 if np.isfinite(mean) else np.inf
+        mean = totals.sum() / n
+        variance = squares / n - np.square(mean - center)
     if not np.isfinite(variance):
         return float("nan"), float("nan")
-    return mean, float(np.sqrt(max(variance, 0.0)))
+    return float(mean), float(np.sqrt(np.maximum(variance, 0.0)))

@@ -1,5 +1,1 @@
 """The command line."""
-
-from service.cli.main import cli
-
-__all__ = ["cli"]

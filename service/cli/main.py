@@ -1,13 +1,11 @@
 """`driftline`: the commands and what they have in common."""
 
 import sys
-from importlib.metadata import version
+from importlib import import_module
+from typing import Final
 
 import click
 
-from service.cli.check import check
-from service.cli.demo import demo
-from service.cli.reference import reference
 from service.errors import DriftlineError
 
 __all__ = ["cli", "main"]
@@ -16,15 +14,33 @@ EXIT_USAGE = 2
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a crash must not look like drift
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("driftline"), prog_name="driftline")
+# Modules are imported when their command is: help and completion must not wait for numpy.
+_COMMANDS: Final = {
+    "check": "Compare data with a reference; for CI and notebooks.",
+    "demo": "The main job on shipped data.",
+    "reference": "Build references from training data.",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"service.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="driftline", prog_name="driftline")
 def cli() -> None:
     """Drift monitoring for models in production: exact statistics from counts."""
-
-
-cli.add_command(reference)
-cli.add_command(check)
-cli.add_command(demo)
 
 
 def main() -> None:

@@ -25,8 +25,8 @@ _REASONS = {
     "constant_reference": "unchanged, but the reference is constant: nothing to compare with",
     "error": "error",
 }
-_EVIDENCE = {"omnibus": "", "missing": " missing", "invalid": " invalid", "unseen": " new values"}
-_NAMED_MAX = 4
+_EVIDENCE = {"omnibus": "", "missing": "missing", "invalid": "invalid", "unseen": "new values"}
+_NAMED_MAX = 3
 
 
 def print_evaluations(evaluations: Sequence[Evaluation], console: Console, zone: ZoneInfo) -> None:
@@ -80,7 +80,9 @@ def _print_windows(evaluations: Sequence[Evaluation], console: Console, zone: Zo
     console.print(f"{len(evaluations)} windows: {counted}")
     often = Counter(name for evaluation in evaluations for name, _ in _drifted(evaluation))
     if often:
+        never = [name for name in evaluations[0].columns if not often[name]]
         console.print("Drifted windows by column: " + ", ".join(f"{name} {n}" for name, n in often.most_common()))
+        console.print(f"Never drifted: {', '.join(never) or 'none'}")
 
 
 def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> None:
@@ -125,9 +127,8 @@ def _explanation(column: ColumnEvaluation) -> str:
 
 
 def _change(column: ColumnEvaluation) -> str:
-    arrow = {"up": "+", "down": "-", None: ""}[column.direction]
     effect = "" if column.effect is None else f"{column.effect:.2f}"
-    return f"{arrow}{effect}{_EVIDENCE.get(column.evidence or '', '')}"
+    return " ".join(filter(None, (effect, _EVIDENCE.get(column.evidence or "", ""), column.direction)))
 
 
 def _drifted(evaluation: Evaluation) -> list[tuple[str, ColumnEvaluation]]:

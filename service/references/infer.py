@@ -3,6 +3,7 @@
 Every guess is returned with its reason, for people to read and override. The first 100,000 rows decide.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ HEAD_ROWS = 100_000
 _NUMBERS_SHARE = 0.95  # so many numbers among the present values make a column numeric; the rest is invalid
 _UNIQUE_SHARE = 0.90  # so many distinct texts make it an identifier
 _GROWING_SHARE = 0.99  # so many distinct integers, never falling, too
+_BOOLEANS = frozenset({"true", "false"})
 _IDENTIFIER_ROWS_MIN = 50  # below, everything is nearly unique
 
 
@@ -132,7 +134,7 @@ def _finding(name: str, parts: Sequence[Values], declared: ColumnDeclaration) ->
     if kind is None and declared.role is None:
         return Finding(name=name, role="ignore", kind=None, declared=False, note=note)
     # A declared role is obeyed also where a guess would have left the column out.
-    kind = kind or ("numeric" if _facts(parts).numbers else "categorical")
+    kind = kind or ("numeric" if _facts(parts).numbers > 0 else "categorical")
     return Finding(name=name, role=role, kind=kind, declared=False, note=note)
 
 
@@ -200,20 +202,28 @@ def _part_facts(values: Values) -> tuple[int, ...]:
     if isinstance(values, DictionaryValues):
         return _dictionary_facts(values)
     if isinstance(values, TextValues):
-        booleans = sum(cell.lower() in ("true", "false") for cell in values.cells)
-        read = as_numbers(values)
-        numbers = int(np.count_nonzero(read.present))
-        text = 0 if read.invalid is None else int(np.count_nonzero(read.invalid)) - booleans
-        # Tokens such as NA are null among numbers, and text among text.
-        nulls = sum(cell != "" for cell in values.cells) - numbers - text - booleans
-        text += 0 if numbers > text else nulls
-        return rows, numbers + text + booleans, numbers, booleans, text, 0, 0
+        return _text_facts(values)
     present = int(np.count_nonzero(as_numbers(values).present))
     if isinstance(values, ColumnValues) and values.values.dtype.kind == "b":
         return rows, present, 0, present, 0, 0, 0
     if isinstance(values, ColumnValues) and values.values.dtype.kind not in "fiu":
         return rows, rows, 0, 0, rows, 0, 0
     return rows, present, present, 0, 0, 0, 0
+
+
+def _text_facts(values: TextValues) -> tuple[int, ...]:
+    counts = Counter(values.cells)
+    rows = counts.total()
+    del counts[""]
+    cells, often = list(counts), np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
+    read = as_numbers(TextValues(cells=cells))
+    is_boolean = np.fromiter((cell.lower() in _BOOLEANS for cell in cells), dtype=np.bool_, count=len(cells))
+    numbers, booleans = int(often[read.present].sum()), int(often[is_boolean].sum())
+    invalid = 0 if read.invalid is None else int(often[read.invalid].sum())
+    text = invalid - booleans
+    if text > numbers:  # tokens such as NA are null among numbers, and text among text
+        text += int(often.sum()) - invalid - numbers
+    return rows, numbers + text + booleans, numbers, booleans, text, 0, 0
 
 
 def _dictionary_facts(values: DictionaryValues) -> tuple[int, ...]:

@@ -108,8 +108,6 @@ def _offsets(
         first, last = looked_up(spans * span_us), looked_up(spans * span_us + (span_us - 1))
         offsets_us[pending] = first[inverse]
         pending = pending[(first != last)[inverse]]
-        if not pending.size:
-            break
     return offsets_us
 
 

@@ -53,7 +53,7 @@ def one(value: object, zone: ZoneInfo = UTC_ZONE) -> int | None:
     """Event time of one Python object."""
     column = np.empty(1, dtype=np.object_)
     column[0] = value
-    times_us, readable = event_times(ColumnValues(values=column), False, zone)
+    times_us, readable = event_times(ColumnValues(values=column), zoned=False, time_zone=zone)
     return int(times_us[0]) if readable[0] else None
 
 
@@ -64,7 +64,9 @@ def test_durations_are_a_number_and_a_unit(text, seconds):
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0s", "1", "h", "1 h", "1M", "1mo", "1w", "-1h", "1.5h", "1h30m", "١h", "99999d"])
+@pytest.mark.parametrize(
+    "text", ["", "0s", "1", "h", "1 h", "1M", "1mo", "1w", "-1h", "1.5h", "1h30m", "\u0661h", "99999d"]
+)
 def test_other_durations_are_refused(text):
     with pytest.raises(DeclarationError, match="is not a duration"):
         parse_duration_s(text)
@@ -126,7 +128,7 @@ def test_wall_clock_times_are_what_zoneinfo_says_row_by_row(locals_, zone):
     expected = [us_of(local.replace(tzinfo=zone)) for local in locals_]
     array = np.array(locals_, dtype="datetime64[us]")
 
-    times_us, readable = event_times(ColumnValues(values=array), False, zone)
+    times_us, readable = event_times(ColumnValues(values=array), zoned=False, time_zone=zone)
 
     assert readable.all()
     assert times_us.tolist() == expected
@@ -151,7 +153,9 @@ def test_every_quarter_around_a_change_of_clocks_is_what_zoneinfo_says(zone):
     ]
     locals_ = [start + timedelta(minutes=7.5 * i) for start in starts for i in range(600)]
 
-    times_us, _ = event_times(ColumnValues(values=np.array(locals_, dtype="datetime64[us]")), False, zone)
+    times_us, _ = event_times(
+        ColumnValues(values=np.array(locals_, dtype="datetime64[us]")), zoned=False, time_zone=zone
+    )
 
     assert times_us.tolist() == [us_of(local.replace(tzinfo=zone)) for local in locals_]
 
@@ -159,15 +163,15 @@ def test_every_quarter_around_a_change_of_clocks_is_what_zoneinfo_says(zone):
 def test_instants_in_utc_are_not_shifted():
     array = np.array(["2012-03-05T06:00:00"], dtype="datetime64[us]")
 
-    assert event_times(ColumnValues(values=array), True, NEW_YORK)[0].tolist() == [1330927200_000_000]
-    assert event_times(ColumnValues(values=array), False, NEW_YORK)[0].tolist() == [1330945200_000_000]
+    assert event_times(ColumnValues(values=array), zoned=True, time_zone=NEW_YORK)[0].tolist() == [1330927200_000_000]
+    assert event_times(ColumnValues(values=array), zoned=False, time_zone=NEW_YORK)[0].tolist() == [1330945200_000_000]
 
 
 @pytest.mark.parametrize("unit", ["Y", "M", "W", "D", "h", "m", "s", "25s", "ms", "us", "ns", "ps"])
 def test_all_units_of_datetime64_are_read(unit):
     array = np.array([0, np.iinfo(np.int64).min]).view(f"datetime64[{unit}]")
 
-    times_us, readable = event_times(ColumnValues(values=array), True, UTC_ZONE)
+    times_us, readable = event_times(ColumnValues(values=array), zoned=True, time_zone=UTC_ZONE)
 
     assert readable.tolist() == [True, False]
     assert times_us.tolist() == [0, 0]
@@ -177,11 +181,17 @@ def test_all_units_of_datetime64_are_read(unit):
 def test_times_outside_the_years_1_to_9999_are_unreadable(unit):
     years = np.array([-(2**62), 2**62, 8031 if unit == "Y" else 0], dtype=np.int64).view(f"datetime64[{unit}]")
 
-    assert event_times(ColumnValues(values=years), False, NEW_YORK)[1].tolist() == [False, False, unit != "Y"]
+    assert event_times(ColumnValues(values=years), zoned=False, time_zone=NEW_YORK)[1].tolist() == [
+        False,
+        False,
+        unit != "Y",
+    ]
 
 
 def test_datetime64_without_a_unit_holds_only_nat():
-    assert not event_times(ColumnValues(values=np.array(["NaT"], dtype="datetime64")), False, UTC_ZONE)[1].any()
+    assert not event_times(ColumnValues(values=np.array(["NaT"], dtype="datetime64")), zoned=False, time_zone=UTC_ZONE)[
+        1
+    ].any()
 
 
 @pytest.mark.parametrize("factor", [1, 10**3, 10**6, 10**9])
@@ -196,18 +206,22 @@ def test_numbers_are_seconds_unless_they_are_too_large_for_that(factor, as_):
     else:
         values = ColumnValues(values=np.array(numbers, dtype=as_))
 
-    times_us, readable = event_times(values, False, NEW_YORK)
+    times_us, readable = event_times(values, zoned=False, time_zone=NEW_YORK)
 
     assert readable.all()
     assert times_us.tolist() == [s * 10**6 for s in seconds]
 
 
 def test_small_integers_and_float32_are_seconds():
-    assert event_times(ColumnValues(values=np.array([-5, 5], dtype=np.int16)), False, NEW_YORK)[0].tolist() == [
+    assert event_times(ColumnValues(values=np.array([-5, 5], dtype=np.int16)), zoned=False, time_zone=NEW_YORK)[
+        0
+    ].tolist() == [
         -5_000_000,
         5_000_000,
     ]
-    assert event_times(ColumnValues(values=np.array([0.5], dtype=np.float32)), False, NEW_YORK)[0].tolist() == [500_000]
+    assert event_times(ColumnValues(values=np.array([0.5], dtype=np.float32)), zoned=False, time_zone=NEW_YORK)[
+        0
+    ].tolist() == [500_000]
 
 
 @given(st.floats(-6e10, 1e11))
@@ -255,7 +269,7 @@ def test_the_nat_of_pandas_is_unreadable():
 def test_types_may_be_mixed_within_a_column():
     values = np.array(["2012-03-05T06:00:00Z", 1330927200, None, 1330927200.5], dtype=np.object_)
 
-    times_us, readable = event_times(ColumnValues(values=values), False, UTC_ZONE)
+    times_us, readable = event_times(ColumnValues(values=values), zoned=False, time_zone=UTC_ZONE)
 
     assert readable.tolist() == [True, True, False, True]
     assert times_us.tolist() == [1330927200_000_000, 1330927200_000_000, 0, 1330927200_500_000]
@@ -264,7 +278,7 @@ def test_types_may_be_mixed_within_a_column():
 def test_columns_of_floats_as_objects_are_read_as_floats():
     values = np.array([1.5, float("nan")], dtype=np.object_)
 
-    assert event_times(ColumnValues(values=values), False, UTC_ZONE)[0].tolist() == [1_500_000, 0]
+    assert event_times(ColumnValues(values=values), zoned=False, time_zone=UTC_ZONE)[0].tolist() == [1_500_000, 0]
 
 
 def test_missing_and_absent_rows_are_unreadable():
@@ -272,7 +286,7 @@ def test_missing_and_absent_rows_are_unreadable():
         values=np.array([1, 2, 3]), missing=np.array([False, True, False]), absent=np.array([False, False, True])
     )
 
-    times_us, readable = event_times(values, False, UTC_ZONE)
+    times_us, readable = event_times(values, zoned=False, time_zone=UTC_ZONE)
 
     assert readable.tolist() == [True, False, False]
     assert times_us.tolist() == [1_000_000, 0, 0]
@@ -286,18 +300,18 @@ def test_absent_rows_of_text_and_of_codes_are_unreadable():
         TextValues(cells=["5", "5"], absent=absent),
         DictionaryValues(codes=codes, dictionary=["5"], absent=absent),
     ):
-        assert event_times(values, False, UTC_ZONE)[1].tolist() == [True, False]
+        assert event_times(values, zoned=False, time_zone=UTC_ZONE)[1].tolist() == [True, False]
 
 
 def test_booleans_bytes_and_durations_are_unreadable():
     for array in (np.array([True]), np.array([b"2012-01-01"]), np.array([1], dtype="timedelta64[s]")):
-        assert not event_times(ColumnValues(values=array), False, UTC_ZONE)[1].any()
+        assert not event_times(ColumnValues(values=array), zoned=False, time_zone=UTC_ZONE)[1].any()
 
 
 def test_entries_of_a_dictionary_are_read_once_each():
     values = DictionaryValues(codes=np.array([1, 0, -1, 1], dtype=np.int8), dictionary=["x", "2012-03-05T06:00:00Z"])
 
-    times_us, readable = event_times(values, False, UTC_ZONE)
+    times_us, readable = event_times(values, zoned=False, time_zone=UTC_ZONE)
 
     assert readable.tolist() == [True, False, False, True]
     assert times_us.tolist() == [1330927200_000_000, 0, 0, 1330927200_000_000]
@@ -309,7 +323,7 @@ def test_no_rows_have_no_times():
         ColumnValues(values=np.array([], dtype=np.object_)),
         ColumnValues(values=np.array([], dtype="M8[s]")),
     ):
-        assert event_times(values, False, NEW_YORK)[0].shape == (0,)
+        assert event_times(values, zoned=False, time_zone=NEW_YORK)[0].shape == (0,)
 
 
 FORMS: list[Callable[[datetime], str]] = [
@@ -331,7 +345,7 @@ def test_text_of_one_form_is_read_as_the_standard_library_reads_it(moments, form
     parsed = [datetime.fromisoformat(cell.replace(" -", "-")) for cell in cells]
     expected = [us_of(moment if moment.tzinfo else moment.replace(tzinfo=zone)) for moment in parsed]
 
-    times_us, readable = event_times(TextValues(cells=cells), False, zone)
+    times_us, readable = event_times(TextValues(cells=cells), zoned=False, time_zone=zone)
 
     assert readable.all()
     assert times_us.tolist() == expected
@@ -357,9 +371,15 @@ def test_a_column_of_text_means_what_its_cells_mean(cells, zone):
 def test_one_unreadable_cell_spoils_only_itself(odd):
     cells = ["2012-01-01", odd, "2012-01-02"]
 
-    _, readable = event_times(TextValues(cells=cells), False, UTC_ZONE)
+    _, readable = event_times(TextValues(cells=cells), zoned=False, time_zone=UTC_ZONE)
 
     assert readable.tolist() == [True, odd == "2012-01-01Z", True]
+
+
+def test_a_column_in_an_impossible_zone_is_unreadable():
+    cells = ["2012-03-05T06:00:00+25:00"] * 2
+
+    assert not event_times(TextValues(cells=cells), zoned=False, time_zone=UTC_ZONE)[1].any()
 
 
 @given(st.lists(st.integers(MIN_US, MAX_US), max_size=20), st.sampled_from([1, 30, 300, 3_600, 21_600, 43_200]), zones)

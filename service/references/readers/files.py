@@ -103,14 +103,15 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     here = folder.resolve()
     if here in above:
         raise InputError(f"{folder}: a link to a folder above it")
-    for entry in os.scandir(folder):
-        if entry.name.startswith((".", "_")):
-            continue
-        path = folder / entry.name
-        if entry.is_dir():
-            yield from _walk(path, (*above, here))
-        else:
-            yield path
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "_")):
+                continue
+            path = folder / entry.name
+            if entry.is_dir():
+                yield from _walk(path, (*above, here))
+            else:
+                yield path
 
 
 def _data_file(path: Path, name: str) -> DataFile:

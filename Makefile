@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Both need Python 3.11 or later and make, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUN := .venv/bin
+DEV := .venv-dev/bin
+
+.PHONY: help demo test bench bench-peers lock clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+demo: .venv/ready ## the main job on shipped data
+	@$(RUN)/driftline demo
+
+test: .venv-dev/ready ## every gate: format, lint, types, import contracts, tests, coverage
+	@PATH="$(CURDIR)/$(DEV):$$PATH" tests/gates.sh
+
+bench: .venv-dev/ready ## benchmarks beside the libraries that need no environment of their own
+	@for script in binning evaluation memory; do $(DEV)/python tests/benchmarks/bench_$$script.py || exit 1; done
+
+bench-peers: .venv-dev/ready ## the same beside Evidently and whylogs, each in an environment of its own
+	@for script in binning evaluation; do $(DEV)/python tests/benchmarks/bench_$$script.py --peers || exit 1; done
+
+lock: ## pin what pyproject.toml asks for, with hashes
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+		--custom-compile-command 'make lock' --group build --extra arrow pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' --group dev --extra arrow -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## remove environments and caches
+	rm -rf .venv .venv-dev .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(call install,.venv,requirements.lock)
+
+.venv-dev/ready: requirements-dev.lock pyproject.toml
+	@$(call install,.venv-dev,requirements-dev.lock)
+
+# The lock names every file by its hash; the project itself is installed in place, without asking the network again.
+define install
+echo "Setting up $(1) from $(2) (once)" && \
+$(PYTHON) -c 'import sys; sys.exit("Driftline needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)' && \
+rm -rf $(1) && $(PYTHON) -m venv $(1) && \
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(2) && \
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+touch $(1)/ready
+endef

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Every gate, in the order of what fails fastest. Locally and in CI alike: `make test`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export OPENBLAS_NUM_THREADS=1 # BLAS threads wake up for nothing and slow a small machine down
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "format (ruff)"
+ruff format --check .
+step "lint (ruff)"
+ruff check .
+step "types (mypy --strict)"
+mypy
+step "import contracts (import-linter)"
+lint-imports --no-logo 2>/dev/null || lint-imports
+step "tests (pytest)"
+rm -f .coverage .coverage.*
+pytest -n "${TEST_PROCESSES:-2}" --cov --cov-report= "$@"
+step "coverage"
+coverage report --skip-covered --skip-empty --fail-under=95
+printf 'pure numbers must be covered to the last branch:\n'
+coverage report --include='detectors/*' --skip-covered --skip-empty --fail-under=100
