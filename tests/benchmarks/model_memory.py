@@ -1,86 +1,96 @@
 """Memory of one model, part by part, in a process of its own: prints one JSON object.
 
 The reference as read from its file, all that is kept to evaluate with it, the lookup tables of both forms of binning, and
-panes of real counts in the narrowest unsigned type. `traced` sizes come from tracemalloc, `resident` is the growth of
-the process; run apart, because tracing itself takes memory. Started by `bench_evaluation.py`; by hand::
+panes of real counts in the narrowest unsigned type. `traced` sizes come from tracemalloc, `resident` is how far the
+process grows; apart, because tracing itself takes memory, and so does making the data. Started by
+`bench_evaluation.py`; by hand::
 
-    python tests/benchmarks/model_memory.py 1000 60 traced
+    python tests/benchmarks/model_memory.py prepare FOLDER 1000 60
+    python tests/benchmarks/model_memory.py traced FOLDER
+    python tests/benchmarks/model_memory.py resident FOLDER
 """
 
 import gc
 import json
+import os
 import sys
 import tracemalloc
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from samples import SHAPES, reference_of
 
 from detectors.binning import Binner, ColumnValues
-from detectors.reference import from_form, to_form
 from service.evaluation.evaluate import Evaluator
+from service.references.file import read_reference, write_reference
 
 REFERENCE_ROWS = 20_000
 WINDOW_ROWS = 10_000
+BATCHES = 3
 
 
 def main() -> None:
-    """Build the parts one after another and measure after each."""
-    n_columns, n_panes, how = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    """Make the files, or build the parts one after another and measure after each."""
+    how, folder = sys.argv[1], Path(sys.argv[2])
+    if how == "prepare":
+        prepare(folder, int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        print(json.dumps(measured(folder, how)))
+
+
+def prepare(folder: Path, n_columns: int, n_panes: int) -> None:
+    """Write a reference, panes of counts, and one row."""
     rng = np.random.default_rng(0)
     draws = [SHAPES[{8: "lognormal", 9: "integer"}.get(i % 10, "normal")] for i in range(n_columns)]
-    built = reference_of({f"x{i}": draw(rng, REFERENCE_ROWS) for i, draw in enumerate(draws)})
-    data = msgspec.json.encode(to_form(built))
-    counting = Binner(built.columns)
-    pool = [np.stack([draw(rng, WINDOW_ROWS) for draw in draws], axis=1) for _ in range(3)]
-    counts = []
-    for _ in range(n_panes):  # windows that differ, without drawing ten million numbers for each
-        rows = pool[int(rng.integers(len(pool)))][rng.integers(0, WINDOW_ROWS, WINDOW_ROWS)]
-        counts.append(_narrow(counting.count_rows(rows)))
-    pool = [pool[0]]
-    built = counting = None
-    gc.collect()
+    reference = reference_of({f"x{i}": draw(rng, REFERENCE_ROWS) for i, draw in enumerate(draws)})
+    write_reference(reference, folder / "reference.json")
+    binner = Binner(reference.columns)
+    batches = [np.stack([draw(rng, WINDOW_ROWS) for draw in draws], axis=1) for _ in range(BATCHES)]
+    for pane in range(n_panes):  # windows that differ, without drawing ten million numbers for each
+        rows = batches[pane % BATCHES][rng.integers(0, WINDOW_ROWS, WINDOW_ROWS)]
+        counts = binner.count_rows(rows)
+        np.save(folder / f"pane_{pane}.npy", counts.astype(np.min_scalar_type(int(counts.max()))))
+    np.save(folder / "row.npy", batches[0][:1])
 
+
+def measured(folder: Path, how: str) -> dict[str, object]:
+    """MiB that each part takes; the panes are checked to hold all rows."""
+    row = np.load(folder / "row.npy")
+    Evaluator(reference_of({"x": np.arange(100.0)}))  # what is imported or cached at the first use is not a model's
     if how == "traced":
         tracemalloc.start()
-    sizes, before = {}, _now_bytes(how)
-
-    def took(name: str) -> None:
-        nonlocal before
+    parts, sizes, before = {}, {}, _now_bytes(how)
+    for name in ("reference", "evaluator", "binner", "panes"):
+        parts[name] = _part(name, parts, folder, row)
         gc.collect()
         after = _now_bytes(how)
         sizes[name], before = (after - before) / 2**20, after
-
-    reference = from_form(msgspec.json.decode(data))
-    took("reference")
-    evaluator = Evaluator(reference)
-    took("evaluator")
-    binner = Binner(reference.columns)
-    binner.count_rows(pool[0][:1])
-    binner.count({f"x{i}": ColumnValues(values=column) for i, column in enumerate(pool[0][:1].T)})
-    took("binner")
-    panes = [np.array(pane) for pane in counts]
-    took("panes")
-    kept = evaluator, binner, panes
-    answer = {
+    rows = [int(pane.sum(dtype=np.int64)) for pane in parts["panes"]]
+    return {
         "mib": sizes,
-        "pane_type": str(panes[0].dtype),
-        "bins": int(reference.layout.n_bins_total),
-        "rows_right": all(int(pane.sum(dtype=np.int64)) == WINDOW_ROWS * n_columns for pane in kept[2]),
+        "pane_type": str(parts["panes"][0].dtype),
+        "bins": int(parts["reference"].layout.n_bins_total),
+        "rows_right": set(rows) == {WINDOW_ROWS * row.shape[1]},
     }
-    print(json.dumps(answer))
 
 
-def _narrow(counts: np.ndarray) -> np.ndarray:
-    return counts.astype(np.min_scalar_type(int(counts.max())))
+def _part(name: str, parts: dict, folder: Path, row: np.ndarray) -> object:
+    if name == "reference":
+        return read_reference(folder / "reference.json")
+    if name == "evaluator":
+        return Evaluator(parts["reference"])
+    if name == "binner":
+        binner = Binner(parts["reference"].columns)
+        binner.count_rows(row)
+        binner.count({f"x{i}": ColumnValues(values=column) for i, column in enumerate(row.T)})
+        return binner
+    return [np.load(path) for path in sorted(folder.glob("pane_*.npy"))]
 
 
 def _now_bytes(how: str) -> int:
     if how == "traced":
         return tracemalloc.get_traced_memory()[0]
-    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return resident_pages * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 if __name__ == "__main__":

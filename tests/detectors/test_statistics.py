@@ -47,6 +47,11 @@ def samples():
 SAMPLES = {name: (reference, current) for name, reference, current in samples()}
 
 
+def scipy_ks(reference, current):
+    with np.errstate(all="ignore"):  # scipy's p-value, which we do not ask for, divides by zero for one row
+        return stats.ks_2samp(reference, current, method="asymp").statistic
+
+
 def computed(reference, current, **kept):
     made = reference_of({"x": reference}, **kept)
     numbers = statistics(comparison_of(made, {"x": current}))
@@ -62,7 +67,7 @@ def groups_of(made, current):
 @pytest.mark.parametrize("name", SAMPLES)
 def test_ks_is_scipys_or_brackets_it(name):
     reference, current = SAMPLES[name]
-    truth = stats.ks_2samp(reference, current, method="asymp").statistic
+    truth = scipy_ks(reference, current)
 
     made, found = computed(reference, current)
 
@@ -80,7 +85,7 @@ def test_ks_is_scipys_or_brackets_it(name):
     st.sampled_from([32, 256]),
 )
 def test_ks_of_any_two_samples(reference, current, resolution):
-    truth = stats.ks_2samp(reference, current, method="asymp").statistic
+    truth = scipy_ks(reference, current)
 
     _, found = computed(reference, current, resolution=resolution)
 
