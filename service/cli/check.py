@@ -83,7 +83,7 @@ def check(
         )
     if as_json:
         document = check_document(checked.evaluations, reference_id(reference), checked.rejected)
-        sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+        click.echo(msgspec.json.encode(document))
     else:
         print_evaluations(checked.evaluations, output_console(), zone)
     if checked.ignored:

@@ -21,9 +21,12 @@ class Batch:
         Rows of the source that could not be read as rows; they are not among `rows`. A batch may hold nothing else.
     zoned : frozenset of str
         Columns whose datetime64 values are instants in UTC. In all others they are wall-clock times without a zone.
+    file : str or None
+        Name of the file that the rows come from.
     """
 
     rows: int
     columns: Mapping[str, Values]
     rejected: int = 0
     zoned: frozenset[str] = frozenset()
+    file: str | None = None

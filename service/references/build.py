@@ -1,6 +1,7 @@
 """Training data to a reference: look at the head, survey the values, count the rows."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,7 +53,7 @@ class BuildRequest:
     since_us: int | None = None
     until_us: int | None = None
     created_at: str
-    provenance: dict[str, object]
+    provenance: Mapping[str, object]
     sample_bytes: int = SAMPLE_BYTES
 
 
@@ -117,9 +118,11 @@ def build_reference(source: Source, request: BuildRequest, on_progress: Callable
     )
     size_s = parse_duration_s(request.window)
     rejected = 0
+    rows_of_file: Counter[str | None] = Counter()
     for some in timed_rows(source, span, names, lambda done: on_progress("counting", done)):
         starts = None if some.times_us is None else window_starts(some.times_us, size_s, zone) // 1_000_000
         rejected += some.rejected
+        rows_of_file[some.file] += some.rows
         if some.rows:
             builder.add(some.columns, some.rows, starts)
     if not builder.rows:
@@ -132,7 +135,7 @@ def build_reference(source: Source, request: BuildRequest, on_progress: Callable
         time_zone=declarations.time_zone,
         time_column=time_column,
         sample_rows=sample_rows,
-        provenance=request.provenance,
+        provenance=_with_rows(request.provenance, rows_of_file),
     )
     return Built(reference=reference, findings=findings, rejected=rejected)
 
@@ -146,6 +149,12 @@ def _head(source: Source) -> list[Batch]:
         if rows >= HEAD_ROWS:
             break
     return head
+
+
+def _with_rows(provenance: Mapping[str, object], rows: Counter[str | None]) -> dict[str, object]:
+    files = provenance.get("files")
+    listed = [file | {"rows": rows[file["name"]]} for file in files] if isinstance(files, list) else []
+    return {**provenance, "files": listed}
 
 
 def _monitored_role(finding: Finding) -> Role:

@@ -106,8 +106,6 @@ def _declared(
         for name, column in declared.items():
             if column.role == "time" and name != time_column:
                 declared[name] = column.model_copy(update={"role": "ignore"})
-    if time_column is None and "timestamp" in names and "timestamp" not in declared:
-        return declared
     if time_column is not None:
         declared[time_column] = ColumnDeclaration(role="time")
         if "timestamp" in names and "timestamp" not in declared:

@@ -46,12 +46,15 @@ class TimedRows:
         Event times, microseconds since the epoch; None without a time column.
     rejected : int
         Rows that were left out because they, or their times, could not be read.
+    file : str or None
+        Name of the file that the rows come from.
     """
 
     rows: int
     columns: Mapping[str, Values]
     times_us: npt.NDArray[np.int64] | None
     rejected: int
+    file: str | None
 
 
 def timed_rows(
@@ -78,11 +81,19 @@ def timed_rows(
     names = None if wanted is None else {*wanted, *([span.time_column] if span.time_column else [])}
     for batch in source.batches(names, on_progress):
         if span.time_column is None:
-            yield TimedRows(rows=batch.rows, columns=batch.columns, times_us=None, rejected=batch.rejected)
+            yield TimedRows(
+                rows=batch.rows, columns=batch.columns, times_us=None, rejected=batch.rejected, file=batch.file
+            )
             continue
         times = batch.columns.get(span.time_column)
         if times is None:  # declared but not in this file: not a row of it has a time
-            yield TimedRows(rows=0, columns={}, times_us=np.empty(0, np.int64), rejected=batch.rejected + batch.rows)
+            yield TimedRows(
+                rows=0,
+                columns={},
+                times_us=np.empty(0, np.int64),
+                rejected=batch.rejected + batch.rows,
+                file=batch.file,
+            )
             continue
         times_us, readable = event_times(times, span.time_column in batch.zoned, span.time_zone)
         keep = readable.copy()
@@ -99,4 +110,5 @@ def timed_rows(
             columns=columns,
             times_us=times_us[keep],
             rejected=batch.rejected + unreadable,
+            file=batch.file,
         )

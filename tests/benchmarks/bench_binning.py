@@ -45,6 +45,8 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, no peers: checks answers only")
     parser.add_argument("--no-peers", action="store_true", help="without the environments of others")
     arguments = parser.parse_args()
+    if arguments.smoke:
+        print("Smoke: answers are checked; sizes are too small for the ratios to mean anything.\n")
     reference_rows, rows, rounds = (2_000, 500, 1) if arguments.smoke else (100_000, 10_000, 7)
     with_peers = not (arguments.smoke or arguments.no_peers)
     rng = np.random.default_rng(1)

@@ -31,6 +31,7 @@ from service.references.file import read_reference
 PEAK_MAX_MIB = 1000 * 1000 * 1000 / 2**20
 ROW_GROUP_BYTES = 60_000_000
 FILE_BYTES = 256_000_000
+ROW_BYTES = 324  # what a row takes in the files, measured
 CHECKED = "f0"
 CATEGORIES = (2, 8, 50, 1_000, 20_000)
 LOOKS_EVERY_S = 0.02
@@ -89,7 +90,7 @@ def _generate(folder: Path, size_bytes: int) -> npt.NDArray[np.float64]:
     """Write files until there are enough bytes; return all values of one column."""
     rng = np.random.default_rng(0)
     names = [np.array([f"category {k}" for k in range(n)], dtype=object) for n in CATEGORIES]
-    row_bytes = 45 * 8 + 5 * 2
+    row_bytes = ROW_BYTES
     rows_left, group_rows = size_bytes // row_bytes, ROW_GROUP_BYTES // row_bytes
     groups_a_file = FILE_BYTES // ROW_GROUP_BYTES
     checked, number, writer = [], 0, None

@@ -109,7 +109,9 @@ def test_pearsons_pvalue_is_scipys_where_nothing_is_merged():
 
     found, test_groups, _ = omnibus_pvalue(pair(list(reference), list(current)))
 
-    expected = [stats.chi2_contingency([c, r], correction=False).pvalue for c, r in zip(current, reference, strict=True)]
+    expected = [
+        stats.chi2_contingency([c, r], correction=False).pvalue for c, r in zip(current, reference, strict=True)
+    ]
     assert found == pytest.approx(expected, rel=1e-9)
     assert (test_groups == 10).all()
 

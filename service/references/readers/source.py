@@ -1,7 +1,7 @@
 """Data files as one source of batches that can be read more than once."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -62,7 +62,7 @@ class Source:
             for batch, consumed_bytes in _read(file, wanted):
                 if on_progress is not None:
                     on_progress(before + min(consumed_bytes, file.size_bytes))
-                yield batch
+                yield replace(batch, file=file.name)
             before += file.size_bytes
             if on_progress is not None:
                 on_progress(before)
