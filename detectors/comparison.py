@@ -196,11 +196,6 @@ class Comparer:
         self._fine_sums = running_sums(self._fine_reference, self._fine_starts, self._fine_sizes)
         self._n_columns = n_columns
 
-    @property
-    def reference_segments(self) -> Counts:
-        """Segment counts of the reference; shape [n_segments]."""
-        return self._reference_segments
-
     def compare(self, counts: Counts) -> Comparison:
         """Put current counts beside the reference.
 

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from detectors.arrays import Counts, FloatArray, sums
 from detectors.binning.layout import Layout
 
-__all__ = ["Quality", "quality"]
+__all__ = ["Quality"]
 
 
 class Quality:
@@ -50,11 +50,6 @@ class Quality:
     def out_of_range_ratio(self) -> FloatArray:
         """Present rows below the reference's minimum or above its maximum; NaN without present rows."""
         return _ratio(self.out_of_range, self.present)
-
-
-def quality(layout: Layout, counts: Counts) -> Quality:
-    """Count what is missing, invalid, unseen and out of range."""
-    return Quality(layout, counts)
 
 
 def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> FloatArray:

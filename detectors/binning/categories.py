@@ -83,7 +83,7 @@ def _distinct(values: Values) -> Iterable[tuple[object, int]]:
         case DictionaryValues():
             codes = values.codes[values.codes >= 0]
             return zip(values.dictionary, np.bincount(codes, minlength=len(values.dictionary)).tolist(), strict=True)
-        case ColumnValues() | Numbers():
+        case ColumnValues() | Numbers():  # pragma: no branch - nothing else is left
             array = values.values if values.missing is None else values.values[~values.missing]
             if array.dtype.kind not in "OU":
                 distinct, counts_ = np.unique(array, return_counts=True)
@@ -131,7 +131,7 @@ class CategoryBins:
             case DictionaryValues():
                 entries = np.array([*map(self._bin, values.dictionary), self._missing], dtype=np.intp)
                 return entries[np.where(values.codes < 0, -1, values.codes)]
-            case ColumnValues() | Numbers():
+            case ColumnValues() | Numbers():  # pragma: no branch - nothing else is left
                 found = self._of_array(values.values)
                 if values.missing is not None:
                     found[values.missing] = self._missing

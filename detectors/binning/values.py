@@ -98,7 +98,7 @@ def size_of(values: "Values") -> int:
             return int(values.values.shape[0])
         case DictionaryValues():
             return int(values.codes.shape[0])
-        case TextValues():
+        case TextValues():  # pragma: no branch - nothing else is left
             return len(values.cells)
 
 
@@ -160,7 +160,7 @@ def selected(values: Values, rows: BoolArray) -> Values:
             return Numbers(values=values.values[rows], missing=missing, invalid=invalid, absent=absent)
         case DictionaryValues():
             return DictionaryValues(codes=values.codes[rows], dictionary=values.dictionary, absent=absent)
-        case TextValues():
+        case TextValues():  # pragma: no branch - nothing else is left
             return TextValues(cells=list(compress(values.cells, rows.tolist())), absent=absent)
 
 
@@ -183,7 +183,7 @@ def as_numbers(values: Values) -> Numbers:
             numbers = _with_missing(_from_array(values.values), values.missing)
         case DictionaryValues():
             numbers = _from_dictionary(_from_objects(list(values.dictionary)), values.codes)
-        case TextValues():
+        case TextValues():  # pragma: no branch - nothing else is left
             numbers = _from_text(values.cells)
     if values.absent is None:
         return numbers

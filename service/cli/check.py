@@ -12,7 +12,7 @@ import numpy as np
 
 from detectors.arrays import Counts
 from detectors.reference import Reference, reference_id
-from service.cli.options import output_console
+from service.cli.options import output_console, shown
 from service.cli.progress import progress_bar
 from service.cli.tables import print_evaluations
 from service.domain import Evaluation, Window
@@ -87,7 +87,7 @@ def check(
     else:
         print_evaluations(checked.evaluations, output_console(), zone)
     if checked.ignored:
-        click.echo(f"Ignored, not in the reference: {', '.join(checked.ignored)}", err=True)
+        click.echo(f"Ignored, not in the reference: {', '.join(map(shown, checked.ignored))}", err=True)
     if checked.rejected:
         click.echo(f"Warning: {checked.rejected:,} rows could not be read, or had no readable time", err=True)
     verdict, _ = overall(checked.evaluations)

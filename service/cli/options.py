@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
-__all__ = ["column_options", "name_option", "output_console", "split_names"]
+__all__ = ["column_options", "name_option", "output_console", "shown", "split_names"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -44,6 +45,11 @@ def column_options(command: _F) -> _F:
 def split_names(text: str | None) -> tuple[str, ...]:
     """Names of a comma-separated option."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def shown(text: str) -> str:
+    """Text of the data for a terminal: no markup of ours, no control characters of anybody's."""
+    return escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))
 
 
 def output_console() -> Console:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detectors.reference import Reference, reference_id
-from service.cli.options import column_options, name_option, output_console, split_names
+from service.cli.options import column_options, name_option, output_console, shown, split_names
 from service.cli.progress import progress_bar
 from service.references.build import BuildRequest, Built, build_reference
 from service.references.declare import Declarations, read_declarations, zone_of
@@ -98,9 +98,9 @@ def print_built(built: Built, console: Console) -> None:
         how = f"declared; {finding.note}" if finding.declared and finding.note else how
         how = how if finding.declared else f"guess: {how}"
         if index is None:
-            table.add_row(finding.name, finding.role, "", "", "", "", how, style="dim")
+            table.add_row(shown(finding.name), finding.role, "", "", "", "", how, style="dim")
             continue
-        table.add_row(finding.name, finding.role, finding.kind, *_numbers(made, index), how)
+        table.add_row(shown(finding.name), finding.role, finding.kind, *_numbers(made, index), how)
     console.print(table)
     for warning in _warnings(built):
         console.print(f"[yellow]Warning:[/] {warning}")
@@ -137,7 +137,7 @@ def _warnings(built: Built) -> list[str]:
         start, end = layout.offsets[index : index + 2].tolist()
         counts = made.counts[start:end]
         present = int(counts[:-2].sum())
-        name = f"column '{column.name}'"
+        name = f"column '{shown(column.name)}'"
         if not present:
             warnings.append(f"{name} has no value: only the share of its missing values can be watched.")
         elif int((counts[:-2] > 0).sum()) == 1:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
+from service.cli.options import shown
 from service.domain import ColumnEvaluation, Evaluation, Verdict
 from service.evaluation.document import overall
 
@@ -48,7 +49,7 @@ def print_evaluations(evaluations: Sequence[Evaluation], console: Console, zone:
 def summary_row(evaluation: Evaluation, zone: ZoneInfo) -> tuple[str, str, str, str, str]:
     """Window, rows, verdict, number of drifted columns and their names, as text."""
     drifted = _drifted(evaluation)
-    named = ", ".join(f"{name} {_change(column)}" for name, column in drifted[:_NAMED_MAX])
+    named = ", ".join(f"{shown(name)} {_change(column)}" for name, column in drifted[:_NAMED_MAX])
     more = f" and {len(drifted) - _NAMED_MAX} more" if len(drifted) > _NAMED_MAX else ""
     why = _REASONS[evaluation.reason] if evaluation.reason else named + more
     style = STYLES[evaluation.verdict]
@@ -81,8 +82,9 @@ def _print_windows(evaluations: Sequence[Evaluation], console: Console, zone: Zo
     often = Counter(name for evaluation in evaluations for name, _ in _drifted(evaluation))
     if often:
         never = [name for name in evaluations[0].columns if not often[name]]
-        console.print("Drifted windows by column: " + ", ".join(f"{name} {n}" for name, n in often.most_common()))
-        console.print(f"Never drifted: {', '.join(never) or 'none'}")
+        counted = ", ".join(f"{shown(name)} {n}" for name, n in often.most_common())
+        console.print(f"Drifted windows by column: {counted}")
+        console.print(f"Never drifted: {', '.join(map(shown, never)) or 'none'}")
 
 
 def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> None:
@@ -98,12 +100,12 @@ def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> 
     order = {"drifted": 0, "undecided": 1, "stable": 2}
     for name, column in sorted(evaluation.columns.items(), key=lambda item: order[item[1].verdict]):
         table.add_row(
-            name,
+            shown(name),
             f"[{STYLES[column.verdict]}]{column.verdict}[/]",
             *(_digits(column.statistics[key]) for key in ("psi", "psi_excess", "ks", "js_distance")),
             "" if column.pvalue is None else f"{column.pvalue:.2g}",
             "" if column.missing_ratio is None else f"{column.missing_ratio:.1%}",
-            _explanation(column),
+            shown(_explanation(column)),
         )
     console.print(table)
     threshold = next((c.pvalue_threshold for c in evaluation.columns.values() if c.pvalue_threshold), None)

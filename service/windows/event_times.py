@@ -50,7 +50,7 @@ def event_times(values: Values, zoned: bool, time_zone: ZoneInfo) -> tuple[UsArr
                 times_us = np.where(values.missing, UNREADABLE, times_us)
         case TextValues():
             times_us = of_cells(values.cells, time_zone)
-        case DictionaryValues():
+        case DictionaryValues():  # pragma: no branch - nothing else is left
             entries_us = np.append(_from_objects(list(values.dictionary), time_zone), UNREADABLE)
             times_us = entries_us[np.where(values.codes < 0, -1, values.codes)]
     readable = (times_us >= MIN_US) & (times_us <= MAX_US)

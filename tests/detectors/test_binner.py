@@ -1,5 +1,7 @@
 """Batches to counts."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -48,7 +50,7 @@ def test_any_split_into_batches_gives_the_same_counts(reference, cuts, seed):
 
     parts = [
         counts_of(reference, {name: column[low:high] for name, column in columns.items()})
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+        for low, high in itertools.pairwise(bounds)
     ]
 
     assert np.array_equal(np.sum(parts, axis=0), counts_of(reference, columns))

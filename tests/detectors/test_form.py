@@ -55,6 +55,12 @@ def test_a_reference_without_blocks_comes_back_too():
     assert form["blocks"] is None
 
 
+def test_blocks_before_1970_come_back():
+    form = to_form(reference_of({"x": np.arange(5.0)}, blocks=np.arange(5) * 3600 - 7200))
+
+    assert from_form(through_json(form)).blocks.starts_s.tolist() == [-7200, -3600, 0, 3600, 7200]
+
+
 def test_the_id_is_of_the_data_alone():
     one, other = made(), made(model="other", version="2", created_at="2020-01-01T00:00:00Z", provenance={"a": 1})
 

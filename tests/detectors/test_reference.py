@@ -261,6 +261,14 @@ def test_large_integers_beside_fractions_become_floats():
     assert survey.finish()[0].tolist() == [-1.0, 0.5, 2.0**60]
 
 
+def test_integers_that_no_one_type_holds_become_floats():
+    survey = NumericSurvey(sample_rows=10**6)
+    for part in (np.array([-1, 2**60], dtype=np.int64), np.array([2**64 - 1], dtype=np.uint64)):
+        survey.add(Numbers(values=part), priorities(np.random.default_rng(0), part.size))
+
+    assert survey.finish()[0].tolist() == [-1.0, 2.0**60, 2.0**64]
+
+
 def test_masked_infinite_and_missing_values_are_no_points():
     survey = NumericSurvey(sample_rows=100)
     numbers = Numbers(

@@ -14,7 +14,7 @@ import pytest
 
 from service.cli import check as check_module
 from service.cli import tables
-from service.cli.main import main
+from service.cli.main import cli, main
 from service.references.file import read_reference
 
 BIKES = Path(str(files("service.demo"))) / "bike_hourly.csv.gz"
@@ -219,6 +219,24 @@ def test_unreadable_rows_and_missing_columns_are_reported(run, reference, tmp_pa
     assert re.search(r"temp +drifted.* 100.0% +.*missing up", out)
 
 
+def test_hostile_names_are_printed_as_they_are(run, tmp_path):
+    names = ["[bold]", "[/]", "a,b", "x\u202e", "[link=http://x]y", "\u00fc"]
+    past = {name: np.random.default_rng(0).random(400) for name in names} | {"c": ["[red]", "[/red]"] * 200}
+    reference, train = tmp_path / "r", write(tmp_path / "t.csv", past)
+
+    code, out, _ = run("reference", "build", train, "--model", "m", "--version", "1", "-o", reference)
+    assert code == 0
+    assert all(name in out for name in names[:3])
+    for name in names:
+        past[name] = past[name] + 0.5
+    now = write(tmp_path / "n.csv", past | {"c": ["[red]"] * 400, "timestamp": ["2012-01-01", "2012-01-02"] * 200})
+    for window in ("all", "1d"):
+        code, out, _ = run("check", now, "--reference", reference, "--window", window)
+        assert code == 1
+        assert "[bold]" in out
+        assert "\u202e" not in out
+
+
 def test_text_in_a_numeric_column_is_invalid_and_harms_no_other(run, reference, tmp_path):
     columns = rows_of(500, seed=3)
     columns["temp"] = ["broken"] * 500
@@ -300,6 +318,12 @@ def test_help_and_version_need_no_numbers():
 
 def test_unknown_commands_leave_with_2(run):
     assert run("nothing")[0] == 2
+
+
+def test_commands_are_listed_in_the_help_as_they_are_known(run):
+    _, out, _ = run("--help")
+
+    assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == cli.list_commands(None)
 
 
 def test_the_command_line_starts_without_heavy_libraries(tmp_path):

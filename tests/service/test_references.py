@@ -365,13 +365,24 @@ def test_data_that_does_not_fit_is_sampled_and_the_file_says_so(tmp_path):
     assert reference_id(made) == reference_id(built([path], sample_bytes=1).reference)
 
 
+def test_only_the_head_of_long_data_is_looked_at_for_guesses(tmp_path, monkeypatch):
+    monkeypatch.setattr("service.references.build.HEAD_ROWS", 10)
+    for name, values in (("1.csv", ["1", "2"] * 200), ("2.csv", ["x", "y"] * 200)):
+        (tmp_path / name).write_text("\n".join(["n", *values]) + "\n")
+
+    made = built([tmp_path]).reference
+
+    assert made.columns[0].kind == "numeric"
+    assert made.counts[made.layout.invalid[0]] == 400
+
+
 # The file
 
 
 @pytest.mark.parametrize("name", ["r.json", "r.json.gz"])
 def test_a_reference_file_comes_back_bit_for_bit(tmp_path, name):
     reference = reference_of(
-        dict(x=RNG.standard_normal(500), c=RNG.choice(["a", "ü"], 500)), blocks=np.arange(500) // 9
+        {"x": RNG.standard_normal(500), "c": RNG.choice(["a", "ü"], 500)}, blocks=np.arange(500) // 9
     )
     path = tmp_path / name
 

@@ -125,7 +125,7 @@ def test_instants_read_as_they_are_written(time_us):
 
 @given(st.lists(naive_datetimes | st.datetimes(datetime(2011, 1, 1), datetime(2012, 12, 31)), max_size=30), zones)
 def test_wall_clock_times_are_what_zoneinfo_says_row_by_row(locals_, zone):
-    expected = [us_of(local.replace(tzinfo=zone)) for local in locals_]
+    expected = [us_of(local.replace(tzinfo=zone, fold=0)) for local in locals_]
     array = np.array(locals_, dtype="datetime64[us]")
 
     times_us, readable = event_times(ColumnValues(values=array), zoned=False, time_zone=zone)
@@ -157,7 +157,7 @@ def test_every_quarter_around_a_change_of_clocks_is_what_zoneinfo_says(zone):
         ColumnValues(values=np.array(locals_, dtype="datetime64[us]")), zoned=False, time_zone=zone
     )
 
-    assert times_us.tolist() == [us_of(local.replace(tzinfo=zone)) for local in locals_]
+    assert times_us.tolist() == [us_of(local.replace(tzinfo=zone, fold=0)) for local in locals_]
 
 
 def test_instants_in_utc_are_not_shifted():
@@ -343,7 +343,7 @@ FORMS: list[Callable[[datetime], str]] = [
 def test_text_of_one_form_is_read_as_the_standard_library_reads_it(moments, form, zone):
     cells = [form(moment) for moment in moments]
     parsed = [datetime.fromisoformat(cell.replace(" -", "-")) for cell in cells]
-    expected = [us_of(moment if moment.tzinfo else moment.replace(tzinfo=zone)) for moment in parsed]
+    expected = [us_of(moment if moment.tzinfo else moment.replace(tzinfo=zone, fold=0)) for moment in parsed]
 
     times_us, readable = event_times(TextValues(cells=cells), zoned=False, time_zone=zone)
 
