@@ -28,6 +28,7 @@ _REASONS = {
 }
 _EVIDENCE = {"omnibus": "", "missing": "missing", "invalid": "invalid", "unseen": "new values"}
 _NAMED_MAX = 3
+_PVALUE_SHOWN_MIN = 1e-300
 
 
 def print_evaluations(evaluations: Sequence[Evaluation], console: Console, zone: ZoneInfo) -> None:
@@ -98,12 +99,14 @@ def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> 
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what moved most", overflow="fold")
     order = {"drifted": 0, "undecided": 1, "stable": 2}
-    for name, column in sorted(evaluation.columns.items(), key=lambda item: order[item[1].verdict]):
+    for name, column in sorted(
+        evaluation.columns.items(), key=lambda item: (order[item[1].verdict], -(item[1].effect or 0.0))
+    ):
         table.add_row(
             shown(name),
             f"[{STYLES[column.verdict]}]{column.verdict}[/]",
             *(_digits(column.statistics[key]) for key in ("psi", "psi_excess", "ks", "js_distance")),
-            "" if column.pvalue is None else f"{column.pvalue:.2g}",
+            _pvalue_text(column.pvalue),
             "" if column.missing_ratio is None else f"{column.missing_ratio:.1%}",
             shown(_explanation(column)),
         )
@@ -136,6 +139,12 @@ def _change(column: ColumnEvaluation) -> str:
 def _drifted(evaluation: Evaluation) -> list[tuple[str, ColumnEvaluation]]:
     drifted = [(name, column) for name, column in evaluation.columns.items() if column.verdict == "drifted"]
     return sorted(drifted, key=lambda item: -(item[1].effect or 0.0))
+
+
+def _pvalue_text(pvalue: float | None) -> str:
+    if pvalue is None:
+        return ""
+    return f"{pvalue:.2g}" if pvalue >= _PVALUE_SHOWN_MIN else f"<{_PVALUE_SHOWN_MIN:.0e}"
 
 
 def _digits(value: float | None) -> str:
