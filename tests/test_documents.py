@@ -72,7 +72,7 @@ def commands_of(group, path=()):
             yield (*path, name), command
 
 
-@pytest.mark.parametrize(("path", "command"), commands_of(cli), ids=lambda value: str(value))
+@pytest.mark.parametrize(("path", "command"), list(commands_of(cli)), ids=str)
 def test_every_option_is_in_the_readme(path, command):
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `driftline {' '.join(path)}")]
 
