@@ -18,7 +18,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    fenced = [part.partition("\n") for part in README.split("```")[1::2]]
+    return [text for found, _, text in fenced if found == language]
 
 
 def lines_of(text):
