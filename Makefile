@@ -16,10 +16,10 @@ test: .venv-dev/ready ## every gate: format, lint, types, import contracts, test
 	@PATH="$(CURDIR)/$(DEV):$$PATH" tests/gates.sh
 
 bench: .venv-dev/ready ## benchmarks beside the libraries that need no environment of their own
-	@for script in binning evaluation memory; do $(DEV)/python tests/benchmarks/bench_$$script.py || exit 1; done
+	@for script in binning evaluation memory; do $(DEV)/python tests/benchmarks/bench_$$script.py $$([ $$script = memory ] || echo --no-peers) || exit 1; done
 
 bench-peers: .venv-dev/ready ## the same beside Evidently and whylogs, each in an environment of its own
-	@for script in binning evaluation; do $(DEV)/python tests/benchmarks/bench_$$script.py --peers || exit 1; done
+	@for script in binning evaluation; do $(DEV)/python tests/benchmarks/bench_$$script.py || exit 1; done
 
 lock: ## pin what pyproject.toml asks for, with hashes
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

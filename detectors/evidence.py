@@ -10,18 +10,17 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, Counts, FloatArray
-from detectors.binning.layout import Layout
+from detectors.arrays import BoolArray, Counts, FloatArray, sums
 from detectors.columns import CategoricalColumn
 from detectors.comparison import Comparer, Comparison, GroupPair
-from detectors.ks_null import ks_pvalue
+from detectors.ks_null import KsNull
 from detectors.pearson import omnibus_pvalue
 from detectors.psi import excess_of, psi_excess
 from detectors.quality import Quality
 from detectors.reference.model import Reference
 from detectors.two_bins import share_pvalue, unseen_pvalue
 
-__all__ = ["EVIDENCE", "Evidence", "EvidenceKind", "evidence_of"]
+__all__ = ["EVIDENCE", "Assessor", "Evidence", "EvidenceKind"]
 
 EvidenceKind = Literal["omnibus", "missing", "invalid", "unseen"]
 EVIDENCE: Final[tuple[EvidenceKind, ...]] = ("omnibus", "missing", "invalid", "unseen")
@@ -62,73 +61,79 @@ class Evidence:
     reference_rows: npt.NDArray[np.int64]
 
 
-def evidence_of(comparer: Comparer, comparison: Comparison, counts: Counts) -> Evidence:
-    """Gather the evidence of one window.
+class Assessor:
+    """Gathers the evidence of windows against one reference; what depends on the reference alone is computed once.
 
     Parameters
     ----------
-    comparer : Comparer
-    comparison : Comparison
-        What `comparer.compare(counts)` gave.
-    counts : Counts, shape [n_bins_total]
-
-    Returns
-    -------
-    Evidence
+    reference : Reference
     """
-    reference = comparer.reference
-    layout = reference.layout
-    now, past = Quality(layout, counts), Quality(layout, reference.counts)
-    pvalue, test_groups, tested = omnibus_pvalue(comparison.groups)
-    new, new_pvalue = _novelty(reference, layout, now, past)
-    n, m = now.present.astype(np.float64), past.present.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        effective = n * m / (n + m)
-    return Evidence(
-        pvalues=np.stack(
-            [
-                pvalue,
-                share_pvalue(now.missing, now.rows, past.missing, past.rows),
-                share_pvalue(now.invalid, now.rows, past.invalid, past.rows),
-                new_pvalue,
-            ]
-        ),
-        effects=np.stack(
-            [
-                psi_excess(comparison),
-                _share_effect(now.missing, now.rows, past.missing, past.rows),
-                _share_effect(now.invalid, now.rows, past.invalid, past.rows),
-                _share_effect(new, now.present, np.zeros_like(new), past.present),
-            ]
-        ),
-        ks=ks_pvalue(comparison),
-        test_groups=test_groups,
-        tested=tested,
-        effective_rows=effective,
-        constant=_constant(reference),
-        quality=now,
-        reference_rows=past.present,
-    )
+
+    def __init__(self, reference: Reference) -> None:
+        self._layout = layout = reference.layout
+        self._comparer = Comparer(reference)
+        self._past = past = Quality(layout, reference.counts)
+        self._null = KsNull(self._comparer.compare(reference.counts).groups, np.flatnonzero(layout.numeric))
+        self._constant = _constant(reference)
+        once = [c.once if isinstance(c, CategoricalColumn) else 0 for c in reference.columns]
+        twice = [c.twice if isinstance(c, CategoricalColumn) else 0 for c in reference.columns]
+        # Infinities of a reference that is constant otherwise are nothing new.
+        self._once = np.where(layout.numeric, past.out_of_range, np.array(once, dtype=np.int64))
+        self._twice = np.array(twice, dtype=np.int64)
+
+    def assess(self, counts: Counts) -> tuple[Comparison, Evidence]:
+        """Compare one window with the reference and gather the evidence.
+
+        Parameters
+        ----------
+        counts : Counts, shape [n_bins_total]
+
+        Returns
+        -------
+        comparison : Comparison
+        evidence : Evidence
+        """
+        comparison = self._comparer.compare(counts)
+        now, past = Quality(self._layout, counts), self._past
+        pvalue, test_groups, tested = omnibus_pvalue(comparison.groups)
+        # Rows that the reference has no like of: unseen categories, or anything but the one value it had.
+        new = np.where(self._layout.numeric, np.where(self._constant, now.out_of_range, 0), now.unseen)
+        n, m = now.present.astype(np.float64), past.present.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            effective = n * m / (n + m)
+        evidence = Evidence(
+            pvalues=np.stack(
+                [
+                    pvalue,
+                    share_pvalue(now.missing, now.rows, past.missing, past.rows),
+                    share_pvalue(now.invalid, now.rows, past.invalid, past.rows),
+                    unseen_pvalue(new, now.present, self._once, self._twice, past.present),
+                ]
+            ),
+            effects=np.stack(
+                [
+                    psi_excess(comparison),
+                    _share_effect(now.missing, now.rows, past.missing, past.rows),
+                    _share_effect(now.invalid, now.rows, past.invalid, past.rows),
+                    _share_effect(new, now.present, np.zeros_like(new), past.present),
+                ]
+            ),
+            ks=self._null.pvalue(comparison.groups),
+            test_groups=test_groups,
+            tested=tested,
+            effective_rows=effective,
+            constant=self._constant,
+            quality=now,
+            reference_rows=past.present,
+        )
+        return comparison, evidence
 
 
 def _constant(reference: Reference) -> BoolArray:
     layout = reference.layout
-    filled = np.add.reduceat((reference.counts > 0).astype(np.int64), layout.starts)
+    filled = sums((reference.counts > 0).astype(np.int64), layout.starts)
     special = (reference.counts[layout.missing] > 0).astype(np.int64) + (reference.counts[layout.invalid] > 0)
     return np.equal(filled - special, 1)
-
-
-def _novelty(
-    reference: Reference, layout: Layout, now: Quality, past: Quality
-) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Present rows that the reference has no like of: unseen categories, or anything but the one value it had."""
-    categorical = [isinstance(column, CategoricalColumn) for column in reference.columns]
-    once = np.array([c.once if isinstance(c, CategoricalColumn) else 0 for c in reference.columns], dtype=np.int64)
-    twice = np.array([c.twice if isinstance(c, CategoricalColumn) else 0 for c in reference.columns], dtype=np.int64)
-    new = np.where(categorical, now.unseen, np.where(_constant(reference), now.out_of_range, 0))
-    known = np.where(categorical, 0, past.out_of_range)  # infinities in a reference that is constant otherwise
-    pvalue = unseen_pvalue(new, now.present, once + known, twice, past.present)
-    return new, np.where(layout.value_bins > 1, pvalue, np.nan)
 
 
 def _share_effect(

@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from detectors.arrays import FloatArray, running_sums
-from detectors.comparison import Comparison
+from detectors.arrays import FloatArray, IndexArray, running_sums
+from detectors.comparison import GroupPair
 
-__all__ = ["ks_pvalue"]
+__all__ = ["KsNull", "survival"]
 
 _NODES = 48
 _GRID_STEP_MIN = 0.02  # closer points move together almost surely, and would need more nodes
@@ -35,51 +35,78 @@ _TABLE_X = np.linspace(0.1, 2.6, 51)
 _TAIL_X = 2.5  # P < 1e-5 from here on
 
 
-def ks_pvalue(comparison: Comparison) -> FloatArray:
-    """P-value of the KS statistic on the groups of each numeric column.
+class KsNull:
+    """Null distributions of the KS statistic on one reference's groups.
 
     Parameters
     ----------
-    comparison : Comparison
-        Of one window.
+    groups : GroupPair
+        Of the reference; what it has of a window is not looked at.
+    columns : ndarray of intp, shape [n_numeric_columns]
+        Numbers of the numeric columns.
+    """
+
+    def __init__(self, groups: GroupPair, columns: IndexArray) -> None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self._cdf = running_sums(groups.reference, groups.starts, groups.sizes) / groups.each(groups.reference_rows)
+        by_grid: dict[tuple[float, ...], list[int]] = {}
+        for column in columns.tolist():
+            start, size = int(groups.starts[column]), int(groups.sizes[column])
+            # Three digits are enough for the null, and let all columns in deciles share one table.
+            grid = tuple(t for t in np.round(self._cdf[start : start + size - 1], 3).tolist() if 0 < t < 1)
+            if grid:
+                by_grid.setdefault(grid, []).append(column)
+        self._columns_of = {grid: np.array(sharing, dtype=np.intp) for grid, sharing in by_grid.items()}
+
+    def pvalue(self, groups: GroupPair) -> FloatArray:
+        """P-value of the KS statistic on the groups of each numeric column.
+
+        Parameters
+        ----------
+        groups : GroupPair
+            Of one window and the same reference.
+
+        Returns
+        -------
+        ndarray of float64, shape [n_columns]
+            NaN for categorical columns, without rows on either side, or with a single group.
+        """
+        n, m = groups.rows.astype(np.float64), groups.reference_rows.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cdf = running_sums(groups.current, groups.starts, groups.sizes) / groups.each(n)
+            x = np.maximum.reduceat(np.abs(cdf - self._cdf), groups.starts) * np.sqrt(n * m / (n + m))
+        pvalue = np.full(x.shape, np.nan)
+        for grid, columns in self._columns_of.items():
+            pvalue[columns] = survival(x[columns], grid)
+        return pvalue
+
+
+def survival(x: FloatArray, grid: tuple[float, ...]) -> FloatArray:
+    """P(max over the grid of |Brownian bridge| >= x).
+
+    Parameters
+    ----------
+    x : ndarray of float64, shape [n]
+    grid : tuple of float
+        Increasing, between 0 and 1.
 
     Returns
     -------
-    ndarray of float64, shape [n_columns]
-        NaN for categorical columns, without rows on either side, or with a single group.
+    ndarray of float64, shape [n]
+        NaN where x is.
     """
-    groups = comparison.groups
-    n, m = groups.rows.astype(np.float64), groups.reference_rows.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cdf = running_sums(groups.current, groups.starts, groups.sizes) / groups.each(n)
-        cdf_reference = running_sums(groups.reference, groups.starts, groups.sizes) / groups.each(m)
-        gap = np.maximum.reduceat(np.abs(cdf - cdf_reference), groups.starts)
-        x = gap * np.sqrt(n * m / (n + m))
-    pvalue = np.full(x.shape, np.nan)
-    for column in comparison.fine.columns.tolist():
-        size, start = int(groups.sizes[column]), int(groups.starts[column])
-        if size > 1 and np.isfinite(x[column]):
-            # Three digits are enough for the null, and let all columns in deciles share one table.
-            grid = tuple(np.round(cdf_reference[start : start + size - 1], 3).tolist())
-            pvalue[column] = _survival(float(x[column]), grid)
+    inner = np.array(grid)
+    union = 2 * ndtr(-x[:, None] / np.sqrt(inner * (1 - inner))).sum(axis=1)
+    table = np.exp(np.interp(x, _TABLE_X, _log_survival(grid)))
+    pvalue: FloatArray = np.minimum(np.where(x >= _TAIL_X, union, np.minimum(union, table)), 1.0)
     return pvalue
-
-
-def _survival(x: float, grid: tuple[float, ...]) -> float:
-    inner = np.array([t for t in grid if 0 < t < 1])
-    if not inner.size:
-        return float("nan")
-    union = float(np.minimum(2 * ndtr(-x / np.sqrt(inner * (1 - inner))).sum(), 1.0))
-    if x >= _TAIL_X:
-        return union
-    return min(union, float(np.exp(np.interp(x, _TABLE_X, _log_survival(grid)))))
 
 
 @lru_cache(maxsize=4096)
 def _log_survival(grid: tuple[float, ...]) -> npt.NDArray[np.float64]:
     points: list[float] = []
-    for t in sorted(grid):
-        if 0 < t < 1 and (not points or t - points[-1] >= _GRID_STEP_MIN):
+    for t in grid:
+        if not points or t - points[-1] >= _GRID_STEP_MIN:
             points.append(t)
     node, weight = np.polynomial.legendre.leggauss(_NODES)
     y = _TABLE_X[:, None] * node  # [n_x, n_nodes]

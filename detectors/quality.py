@@ -1,5 +1,7 @@
 """Data quality: shares of rows that are missing, invalid, unseen or out of range."""
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,22 +33,22 @@ class Quality:
         two_ends = counts[..., layout.starts] + last
         self.out_of_range: npt.NDArray[np.int64] = np.where(layout.numeric & (layout.value_bins > 1), two_ends, 0)
 
-    @property
+    @cached_property
     def missing_ratio(self) -> FloatArray:
         """Missing of all observed rows; NaN without rows."""
         return _ratio(self.missing, self.rows)
 
-    @property
+    @cached_property
     def invalid_ratio(self) -> FloatArray:
         """Invalid of all observed rows; NaN without rows."""
         return _ratio(self.invalid, self.rows)
 
-    @property
+    @cached_property
     def unseen_ratio(self) -> FloatArray:
         """Present rows whose category the reference never had; NaN without present rows."""
         return _ratio(self.unseen, self.present)
 
-    @property
+    @cached_property
     def out_of_range_ratio(self) -> FloatArray:
         """Present rows below the reference's minimum or above its maximum; NaN without present rows."""
         return _ratio(self.out_of_range, self.present)

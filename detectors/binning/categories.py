@@ -25,6 +25,9 @@ MISSING: Final = -1
 INVALID: Final = -2
 _UNKNOWN: Final = -3
 
+# Names whose digest is remembered: a digest costs a microsecond, and hostile traffic must not fill the memory.
+_RESOLVED_MAX = 1 << 16
+
 _BOOLEANS = frozenset({"true", "false"})
 
 
@@ -111,6 +114,7 @@ class CategoryBins:
                     self._bins[alias] = self._bins[name]
         self._other, self._unseen, self._missing, self._invalid = n, n + 1, n + 2, n + 3
         self._others = column.others
+        self._resolved: dict[str, int] = {}
         self._others_complete = column.others_complete
 
     def bins(self, values: Values) -> IndexArray:
@@ -178,6 +182,11 @@ class CategoryBins:
     def _unlisted(self, name: str) -> int:
         if not self._others_complete:
             return self._other
-        place = int(np.searchsorted(self._others, np.uint64(digest(name))))
-        known = place < self._others.size and int(self._others[place]) == digest(name)
-        return self._other if known else self._unseen
+        if name not in self._resolved:
+            if len(self._resolved) >= _RESOLVED_MAX:
+                self._resolved.clear()
+            value = np.uint64(digest(name))
+            place = int(np.searchsorted(self._others, value))
+            known = place < self._others.size and self._others[place] == value
+            self._resolved[name] = self._other if known else self._unseen
+        return self._resolved[name]

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Calibration", "ColumnEvaluation", "Evaluation", "MovedBin", "Reason", "Verdict", "Window"]
+__all__ = ["Calibration", "ColumnEvaluation", "Direction", "Evaluation", "MovedBin", "Reason", "Verdict", "Window"]
 
+Direction = Literal["up", "down"]
 Verdict = Literal["stable", "drifted", "undecided"]
 Calibration = Literal["verified", "calibrated", "iid", "collecting"]
 Reason = Literal[
@@ -63,7 +64,7 @@ class ColumnEvaluation:
     effect: float | None
     effect_threshold: float | None
     evidence: str | None
-    direction: Literal["up", "down"] | None
+    direction: Direction | None
     effective_rows: float | None
     smallest_detectable_shift: float | None
     test_groups: int | None

@@ -1,19 +1,19 @@
 """Counts of a window to its evaluation."""
 
 from collections.abc import Mapping
-from typing import Literal
+from math import isfinite
 
 import numpy as np
-import numpy.typing as npt
 
-from detectors.arrays import Counts, FloatArray, sums
+from detectors.arrays import Counts, FloatArray
 from detectors.catalog import statistics
-from detectors.comparison import Comparer, GroupPair
-from detectors.evidence import EVIDENCE, Evidence, evidence_of
+from detectors.comparison import GroupPair
+from detectors.evidence import EVIDENCE, Assessor, Evidence
 from detectors.labels import group_labels
 from detectors.power import smallest_detectable_shift
+from detectors.quality import Quality
 from detectors.reference import Reference, reference_id
-from service.domain import ColumnEvaluation, Evaluation, MovedBin, Window
+from service.domain import ColumnEvaluation, Direction, Evaluation, MovedBin, Window
 from service.evaluation.policy import ColumnDecision, Policy, decide, window_verdict
 
 __all__ = ["Evaluator"]
@@ -34,7 +34,9 @@ class Evaluator:
     def __init__(self, reference: Reference, policy: Policy | None = None) -> None:
         self.reference = reference
         self.policy = policy or Policy()
-        self._comparer = Comparer(reference)
+        self._assessor = Assessor(reference)
+        self._numeric = reference.layout.numeric
+        self._past = Quality(reference.layout, reference.counts)
         self._id = reference_id(reference)
         self._labels = [
             group_labels(column, starts)
@@ -62,16 +64,25 @@ class Evaluator:
         Evaluation
         """
         errors = errors or {}
-        comparison = self._comparer.compare(counts)
-        evidence = evidence_of(self._comparer, comparison, counts)
+        comparison, evidence = self._assessor.assess(counts)
         decisions, threshold = decide(evidence, self.policy)
-        decisions = [
-            _ERROR if column.name in errors else decision
-            for column, decision in zip(self.reference.columns, decisions, strict=True)
-        ]
-        numbers = statistics(comparison)
+        names = [column.name for column in self.reference.columns]
+        decisions = [_ERROR if name in errors else made for name, made in zip(names, decisions, strict=True)]
+        numbers = {name: _listed(values) for name, values in statistics(comparison).items()}
+        pvalues = self._pvalues(evidence)
         shift = smallest_detectable_shift(evidence.tested, threshold, self.policy.effect_threshold)
-        location = _location_z(comparison.groups)
+        facts = {
+            "rows": evidence.quality.present.tolist(),
+            "effective_rows": _listed(evidence.effective_rows),
+            "smallest_detectable_shift": _listed(np.where(self._numeric, shift, np.nan)),
+            "test_groups": [groups or None for groups in evidence.test_groups.tolist()],
+            "missing_ratio": _listed(evidence.quality.missing_ratio),
+            "invalid_ratio": _listed(evidence.quality.invalid_ratio),
+            "unseen_ratio": _listed(np.where(self._numeric, np.nan, evidence.quality.unseen_ratio)),
+            "out_of_range_ratio": _listed(np.where(self._numeric, evidence.quality.out_of_range_ratio, np.nan)),
+            "moved": self._moved(comparison.groups),
+        }
+        directions = self._directions(evidence, comparison.groups)
         columns = {}
         for index, (column, decision) in enumerate(zip(self.reference.columns, decisions, strict=True)):
             failed = column.name in errors
@@ -80,26 +91,16 @@ class Evaluator:
                 kind=column.kind,
                 verdict=decision.verdict,
                 reason=decision.reason,
-                rows=int(evidence.quality.present[index]),
-                statistics={name: None if failed else _number(values[index]) for name, values in numbers.items()},
+                statistics={name: None if failed else values[index] for name, values in numbers.items()},
                 pvalue=_number(decision.pvalue),
                 pvalue_threshold=None if failed else threshold,
-                pvalues=_pvalues(evidence, index, failed=failed),
+                pvalues={name: None if failed else values[index] for name, values in pvalues.items()},
                 effect=_number(decision.effect),
                 effect_threshold=self.policy.effect_threshold,
                 evidence=decision.evidence,
-                direction=self._direction(decision, evidence, index, location),
-                effective_rows=_number(evidence.effective_rows[index]),
-                smallest_detectable_shift=_number(shift[index]) if column.kind == "numeric" else None,
-                test_groups=int(evidence.test_groups[index]) or None,
-                missing_ratio=_number(evidence.quality.missing_ratio[index]),
-                invalid_ratio=_number(evidence.quality.invalid_ratio[index]),
-                unseen_ratio=_number(evidence.quality.unseen_ratio[index]) if column.kind == "categorical" else None,
-                out_of_range_ratio=_number(evidence.quality.out_of_range_ratio[index])
-                if column.kind == "numeric"
-                else None,
-                moved=self._moved(comparison.groups, index),
+                direction=None if decision.evidence is None else directions[decision.evidence][index],
                 error=errors.get(column.name),
+                **{name: values[index] for name, values in facts.items()},
             )
         verdict, reason = window_verdict(decisions)
         return Evaluation(
@@ -124,42 +125,55 @@ class Evaluator:
             columns=columns,
         )
 
-    def _moved(self, groups: GroupPair, index: int) -> tuple[MovedBin, ...]:
-        start = int(groups.starts[index])
-        span = slice(start, start + int(groups.sizes[index]))
-        q, p = groups.shares[0][span], groups.shares[1][span]
-        distance = np.abs(p - q)
-        if np.isnan(distance).any():
-            return ()
-        largest = np.argsort(-distance, kind="stable")[:_MOVED_MAX]
-        labels = self._labels[index]
-        return tuple(
-            MovedBin(bin=labels[k], reference=float(q[k]), current=float(p[k])) for k in largest if distance[k] > 0
-        )
+    def _moved(self, groups: GroupPair) -> list[tuple[MovedBin, ...]]:
+        """The groups of each column whose shares moved most, the largest change first."""
+        q, p = groups.shares
+        distance = np.nan_to_num(np.abs(p - q))
+        column_of = np.repeat(np.arange(groups.sizes.size), groups.sizes)
+        order = np.lexsort((-distance, column_of))
+        distances, past, now = distance[order].tolist(), q[order].tolist(), p[order].tolist()
+        moved = []
+        for start, size, labels in zip(groups.starts.tolist(), groups.sizes.tolist(), self._labels, strict=True):
+            largest = range(start, start + min(size, _MOVED_MAX))
+            moved.append(
+                tuple(
+                    MovedBin(bin=labels[order[k] - start], reference=past[k], current=now[k])
+                    for k in largest
+                    if distances[k] > 0
+                )
+            )
+        return moved
 
-    def _direction(
-        self, decision: ColumnDecision, evidence: Evidence, index: int, location: FloatArray
-    ) -> Literal["up", "down"] | None:
-        if decision.evidence is None:
-            return None
-        if decision.evidence == "omnibus":
-            if self.reference.columns[index].kind != "numeric" or not abs(location[index]) > _DIRECTION_Z:
-                return None
-            return "up" if location[index] > 0 else "down"
-        if decision.evidence == "unseen":
-            return "up"
-        layout = self.reference.layout
-        bins = layout.missing if decision.evidence == "missing" else layout.invalid
-        rows = sums(self.reference.counts, layout.starts)
-        past = self.reference.counts[bins[index]] / rows[index]
-        now = evidence.quality.missing_ratio if decision.evidence == "missing" else evidence.quality.invalid_ratio
-        return "up" if now[index] > past else "down"
+    def _pvalues(self, evidence: Evidence) -> dict[str, list[float | None]]:
+        nothing: list[float | None] = [None] * len(self.reference.columns)
+        raw = {kind: _listed(evidence.pvalues[row]) for row, kind in enumerate(EVIDENCE)}
+        # Location and scale come with the calibrated alarm; their places are part of the format.
+        return {
+            "location": nothing,
+            "scale": nothing,
+            "omnibus": raw["omnibus"],
+            "ks": _listed(evidence.ks),
+            "missing": raw["missing"],
+            "invalid": raw["invalid"],
+            "unseen": raw["unseen"],
+        }
+
+    def _directions(self, evidence: Evidence, groups: GroupPair) -> dict[str, list[Direction | None]]:
+        """Which way each kind of evidence points: where values went, or whether a share rose."""
+        z = np.where(self._numeric, _location_z(groups), np.nan)
+        now = evidence.quality
+        return {
+            "omnibus": [("up" if v > 0 else "down") if abs(v) > _DIRECTION_Z else None for v in z.tolist()],
+            "missing": ["up" if rise else "down" for rise in (now.missing_ratio > self._past.missing_ratio).tolist()],
+            "invalid": ["up" if rise else "down" for rise in (now.invalid_ratio > self._past.invalid_ratio).tolist()],
+            "unseen": ["up"] * self._numeric.size,
+        }
 
 
 _ERROR = ColumnDecision(verdict="undecided", reason="error", pvalue=float("nan"), effect=float("nan"), evidence=None)
 
 
-def _location_z(groups: GroupPair) -> npt.NDArray[np.float64]:
+def _location_z(groups: GroupPair) -> FloatArray:
     """Mann-Whitney statistic on the groups, standardised with the variance of untied ranks (an upper bound)."""
     q, p = groups.shares
     total = np.cumsum(np.nan_to_num(q))
@@ -170,13 +184,13 @@ def _location_z(groups: GroupPair) -> npt.NDArray[np.float64]:
         return (groups.total(p * ridit) - 0.5) * np.sqrt(12 * n * m / (n + m))
 
 
-def _pvalues(evidence: Evidence, index: int, *, failed: bool) -> dict[str, float | None]:
-    raw = {kind: _number(evidence.pvalues[row, index]) for row, kind in enumerate(EVIDENCE)}
-    # Location and scale come with the calibrated alarm; their places are part of the format.
-    ordered = {"location": None, "scale": None, "omnibus": raw["omnibus"], "ks": _number(evidence.ks[index])}
-    ordered |= {kind: raw[kind] for kind in ("missing", "invalid", "unseen")}
-    return dict.fromkeys(ordered) if failed else ordered
+def _listed(array: FloatArray) -> list[float | None]:
+    """Python floats of an array; None where a number does not exist."""
+    finite = np.isfinite(array)
+    if finite.all():
+        return list(array.tolist())
+    return [value if exists else None for value, exists in zip(array.tolist(), finite.tolist(), strict=True)]
 
 
-def _number(value: float | np.floating[npt.NBitBase]) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _number(value: float) -> float | None:
+    return value if isfinite(value) else None

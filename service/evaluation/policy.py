@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, FloatArray
+from detectors.arrays import BoolArray
 from detectors.evidence import EVIDENCE, Evidence, EvidenceKind
 from service.domain import Reason, Verdict
 
@@ -86,20 +86,28 @@ def decide(evidence: Evidence, policy: Policy) -> tuple[list[ColumnDecision], fl
     threshold = _benjamini_hochberg(column_pvalue, policy.false_discovery_rate)
     with np.errstate(invalid="ignore"):
         counts_as_drift = (adjusted <= threshold) & (evidence.effects > policy.effect_threshold)
-    decisions = []
-    for column in range(pvalues.shape[1]):
-        drifted = np.flatnonzero(counts_as_drift[:, column])
-        strongest = int(drifted[np.argmin(adjusted[drifted, column])]) if drifted.size else int(best[column])
-        reason = None if drifted.size else _undecided(evidence, policy, column, pvalues[:, column])
-        decisions.append(
-            ColumnDecision(
-                verdict="drifted" if drifted.size else "undecided" if reason else "stable",
-                reason=reason,
-                pvalue=float(adjusted[strongest, column]),
-                effect=float(evidence.effects[strongest, column]),
-                evidence=EVIDENCE[strongest] if drifted.size else None,
-            )
+    drifted = counts_as_drift.any(axis=0)
+    decisive = np.argmin(np.where(counts_as_drift, adjusted, 2.0), axis=0)
+    strongest = np.where(drifted, decisive, best)
+    effect = np.take_along_axis(evidence.effects, strongest[None], axis=0)[0]
+    shown = np.take_along_axis(adjusted, strongest[None], axis=0)[0]
+    decisions = [
+        ColumnDecision(
+            verdict="drifted" if is_drifted else "undecided" if reason else "stable",
+            reason=None if is_drifted else reason,
+            pvalue=column_shown,
+            effect=column_effect,
+            evidence=EVIDENCE[kind] if is_drifted else None,
         )
+        for is_drifted, reason, column_shown, column_effect, kind in zip(
+            drifted.tolist(),
+            _undecided(evidence, policy, ~np.isnan(pvalues[0])),
+            shown.tolist(),
+            effect.tolist(),
+            strongest.tolist(),
+            strict=True,
+        )
+    ]
     return decisions, threshold
 
 
@@ -122,19 +130,19 @@ def _usable(evidence: Evidence, policy: Policy) -> BoolArray:
     return usable & ~np.isnan(evidence.pvalues)
 
 
-def _undecided(evidence: Evidence, policy: Policy, column: int, pvalues: FloatArray) -> Reason | None:
+def _undecided(evidence: Evidence, policy: Policy, values_tested: BoolArray) -> list[Reason | None]:
     """Why a column that is not drifted is not stable either; "stable" needs a test of its values that found nothing."""
-    if evidence.quality.rows[column] == 0:
-        return "no_rows"
-    if evidence.reference_rows[column] == 0:
-        return "empty_reference"
-    if evidence.quality.present[column] < policy.rows_min:
-        return "too_few_rows"
-    if evidence.constant[column]:
-        return "constant_reference"
-    if evidence.reference_rows[column] < policy.rows_min:
-        return "few_reference_rows"
-    return "too_few_rows" if np.isnan(pvalues[0]) else None
+    reasons: tuple[tuple[Reason | None, BoolArray], ...] = (
+        ("no_rows", evidence.quality.rows == 0),
+        ("empty_reference", evidence.reference_rows == 0),
+        ("too_few_rows", evidence.quality.present < policy.rows_min),
+        ("constant_reference", evidence.constant),
+        ("few_reference_rows", evidence.reference_rows < policy.rows_min),
+        ("too_few_rows", ~values_tested),
+        (None, np.ones_like(values_tested)),
+    )
+    first = np.argmax(np.stack([holds for _, holds in reasons]), axis=0)
+    return [reasons[number][0] for number in first.tolist()]
 
 
 def _benjamini_hochberg(pvalues: npt.NDArray[np.float64], rate: float) -> float:

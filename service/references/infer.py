@@ -1,11 +1,12 @@
 """What the columns of a training set are, where the user does not say.
 
-Every guess is returned with its reason, for people to read and override. The first 100,000 rows decide.
+Every guess is returned with its reason, for people to read and override. The first 20,000 rows decide.
 """
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from service.references.declare import AnyRole, ColumnDeclaration, Declarations
 
 __all__ = ["HEAD_ROWS", "Finding", "Overrides", "infer"]
 
-HEAD_ROWS = 100_000
+HEAD_ROWS = 20_000
 
 _NUMBERS_SHARE = 0.95  # so many numbers among the present values make a column numeric; the rest is invalid
 _UNIQUE_SHARE = 0.90  # so many distinct texts make it an identifier
@@ -215,9 +216,10 @@ def _text_facts(values: TextValues) -> tuple[int, ...]:
     del counts[""]
     cells, often = list(counts), np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
     read = as_numbers(TextValues(cells=cells))
-    is_boolean = np.fromiter((cell.lower() in _BOOLEANS for cell in cells), dtype=np.bool_, count=len(cells))
-    numbers, booleans = int(often[read.present].sum()), int(often[is_boolean].sum())
-    invalid = 0 if read.invalid is None else int(often[read.invalid].sum())
+    numbers, invalid, booleans = int(often[read.present].sum()), 0, 0
+    if read.invalid is not None:
+        invalid = int(often[read.invalid].sum())
+        booleans = sum(counts[cell] for cell in compress(cells, read.invalid.tolist()) if cell.lower() in _BOOLEANS)
     text = invalid - booleans
     if text > numbers:  # tokens such as NA are null among numbers, and text among text
         text += int(often.sum()) - invalid - numbers

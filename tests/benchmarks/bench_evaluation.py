@@ -25,8 +25,8 @@ from timing import Line, print_lines, take_turns
 
 from detectors.binning import Binner, ColumnValues
 from detectors.catalog import statistics
-from detectors.comparison import Comparer, Comparison
-from detectors.evidence import evidence_of
+from detectors.comparison import Comparison
+from detectors.evidence import Assessor
 from detectors.reference import Reference
 from service.domain import Window
 from service.evaluation.evaluate import Evaluator
@@ -60,6 +60,8 @@ def main() -> int:
         case = case_of(n_columns, reference_rows, window_rows)
         if not (arguments.smoke or arguments.no_peers) and (n_columns <= EVIDENTLY_COLUMNS_MAX or not others_ms):
             others_ms = _peers_ms(case)
+        elif others_ms:
+            print(f"{n_columns} columns: the peers' ms a column are those of the case before")
         _measure(case, rounds, others_ms)
     _memory(*((20, 3) if arguments.smoke else (1000, 60)))
     return 0
@@ -68,18 +70,18 @@ def main() -> int:
 def _measure(case: Case, rounds: int, others_ms: dict[str, float]) -> None:
     reference = reference_of(case.reference)
     values = {name: ColumnValues(values=column) for name, column in case.window.items()}
-    binner, comparer, evaluator = Binner(reference.columns), Comparer(reference), Evaluator(reference)
+    binner, assessor, evaluator = Binner(reference.columns), Assessor(reference), Evaluator(reference)
     counts = binner.count(values)
     n_columns, window_rows = len(values), len(next(iter(case.window.values())))
 
     def numbers(counts: npt.NDArray[np.int64]) -> tuple[object, ...]:
-        comparison = comparer.compare(counts)
-        return statistics(comparison), evidence_of(comparer, comparison, counts)
+        comparison, evidence = assessor.assess(counts)
+        return statistics(comparison), evidence
 
     evaluation = evaluator.evaluate(counts, window_rows, WINDOW, EVALUATED_AT)
     drifted = {name for name, column in evaluation.columns.items() if column.verdict == "drifted"}
     _check("ours: drifted columns", drifted == case.shifted)
-    _check_numbers(case, reference, comparer.compare(counts))
+    _check_numbers(case, reference, assessor.assess(counts)[0])
 
     medians = take_turns(
         {

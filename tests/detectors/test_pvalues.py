@@ -4,14 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from making import comparison_of, counts_of, reference_of
+from making import counts_of, reference_of
 from scipy import stats
 
 from detectors.arrays import Counts
 from detectors.binning import Binner
 from detectors.comparison import Comparer, GroupPair
-from detectors.evidence import EVIDENCE, evidence_of
-from detectors.ks_null import _survival, ks_pvalue
+from detectors.evidence import EVIDENCE, Assessor
+from detectors.ks_null import KsNull, survival
 from detectors.pearson import omnibus_pvalue
 from detectors.power import smallest_detectable_shift
 from detectors.psi import excess_of, psi_excess
@@ -79,9 +79,8 @@ def test_one_unseen_value_in_ten_thousand_is_no_drift():
     window = rng.choice(["a", "b"], 10_000)
     window[0] = "new"
     counts = counts_of(reference, {"x": window})
-    comparer = Comparer(reference)
 
-    evidence = evidence_of(comparer, comparer.compare(counts), counts)
+    _, evidence = Assessor(reference).assess(counts)
 
     assert evidence.pvalues[EVIDENCE.index("unseen"), 0] > 0.4
     assert evidence.effects[EVIDENCE.index("unseen"), 0] < 0.005
@@ -205,10 +204,11 @@ def test_unchanged_rows_are_rejected_at_the_nominal_rate(n):
     for _ in range(10):
         reference = reference_of({f"c{i}": rng.standard_normal(10_000) for i in range(50)})
         comparer, binner = Comparer(reference), Binner(reference.columns)
+        null = KsNull(comparer.compare(reference.counts).groups, np.arange(50))
         for _ in range(DRAWS // 500):
             comparison = comparer.compare(binner.count_rows(rng.standard_normal((n, 50))))
             pvalues.append(omnibus_pvalue(comparison.groups)[0])
-            ks.append(ks_pvalue(comparison))
+            ks.append(null.pvalue(comparison.groups))
             excess.append(psi_excess(comparison))
 
     assert_nominal(np.concatenate(pvalues), n)
@@ -224,24 +224,28 @@ def test_the_null_of_ks_on_groups_is_the_bridge_on_the_grid():
         times = np.array([*grid, 1.0])
         walk = np.cumsum(rng.standard_normal((100_000, times.size)) * np.sqrt(np.diff(times, prepend=0.0)), axis=1)
         highest = np.abs(walk - times * walk[:, -1:])[:, :-1].max(axis=1)
-        for x in (0.4, 0.7, 1.0, 1.4):
-            assert _survival(x, grid) == pytest.approx(np.mean(highest >= x), abs=0.006)
+        x = np.array([0.4, 0.7, 1.0, 1.4])
+        assert survival(x, grid) == pytest.approx(np.mean(highest[:, None] >= x, axis=0), abs=0.006)
 
 
 def test_the_tail_of_ks_falls_without_a_step():
-    p = [_survival(x, DECILES) for x in np.linspace(0.0, 6.0, 601)]
+    p = survival(np.linspace(0.0, 6.0, 601), DECILES).tolist()
 
     assert all(after <= before + 1e-12 for before, after in itertools.pairwise(p))
     assert 0 < p[-1] < 1e-30
     assert p[0] == pytest.approx(1.0, abs=0.01)
-    assert np.isnan(_survival(1.0, (0.0, 1.0)))
+    assert np.isnan(survival(np.array([np.nan]), DECILES)).all()
 
 
 def test_ks_has_no_pvalue_for_categories_empty_windows_and_single_groups():
     reference = reference_of({"x": np.arange(50.0), "c": np.array(["a", "b"] * 25), "k": np.full(50, 3.0)})
+    assessor = Assessor(reference)
 
-    assert np.isnan(ks_pvalue(comparison_of(reference, {"x": np.arange(0.0)}))).all()
-    found = ks_pvalue(comparison_of(reference, {"x": np.arange(9.0), "c": np.array(["a"] * 9), "k": np.full(9, 3.0)}))
+    def ks(columns):
+        return assessor.assess(counts_of(reference, columns))[1].ks
+
+    assert np.isnan(ks({"x": np.arange(0.0)})).all()
+    found = ks({"x": np.arange(9.0), "c": np.array(["a"] * 9), "k": np.full(9, 3.0)})
     assert np.isnan(found).tolist() == [False, True, True]
 
 

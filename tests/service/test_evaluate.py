@@ -12,7 +12,7 @@ from making import counts_of, reference_of, values_of
 
 from detectors.arrays import Counts
 from detectors.binning import ColumnValues
-from detectors.evidence import EVIDENCE
+from detectors.evidence import EVIDENCE, Assessor
 from service.domain import Window
 from service.evaluation import policy as policy_module
 from service.evaluation.counting import WindowCounts
@@ -279,22 +279,13 @@ def test_the_weaker_of_two_significant_kinds_decides_when_the_stronger_does_not_
     reference = reference_of({"x": rng.standard_normal(200_000)})
     window = objects(*rng.normal(0.11, 1, 2000).tolist(), "bad", "bad")
     counts = counts_of(reference, {"x": window})
-    evaluator = Evaluator(reference)
-    comparison = evaluator._comparer.compare(counts)
-    evidence = policy_module.Evidence(**_as_kwargs(evaluator, comparison, counts))
+    _, evidence = Assessor(reference).assess(counts)
     evidence.pvalues[EVIDENCE.index("invalid"), 0] = 1e-30
     evidence.effects[EVIDENCE.index("invalid"), 0] = 0.001
 
     decisions, _ = decide(evidence, Policy())
 
     assert decisions[0].evidence == "omnibus"
-
-
-def _as_kwargs(evaluator, comparison, counts):
-    from detectors.evidence import evidence_of  # noqa: PLC0415
-
-    evidence = evidence_of(evaluator._comparer, comparison, counts)
-    return {name: getattr(evidence, name) for name in evidence.__slots__}
 
 
 # Counting windows
