@@ -8,6 +8,10 @@ Numeric bins, for points g0 < g1 < ... (right-closed; an *atom* has a bin of its
 The minimum is always an atom, so that "below the range" is told from "at the minimum". Categorical bins are one per
 category, then `other` (the reference had it, but it is not listed) and `unseen` (the reference never had it). After its
 value bins every column has two more: `missing` and `invalid`.
+
+Categories that are too rare for a group of their own lie in *pools*, chosen by the digest of the name alone, and each pool
+has an `other` and an `unseen` bin of its own: what a pool holds does not depend on what the reference happened to draw, so
+that pools can be tested against each other.
 """
 
 from dataclasses import dataclass
@@ -66,7 +70,9 @@ class CategoricalColumn:
     name : str
     role : {"input", "output"}
     categories : tuple of str
-        Most frequent first; equal counts in the order of their text.
+        Those with a group of their own first, roughly by frequency; then the pooled ones, pool by pool.
+    pools : tuple of int
+        How many of the listed categories lie in each pool; at least one pool.
     others : ndarray of uint64, shape [n_others]
         Sorted digests of the reference's further categories: they make `other` and `unseen` tell apart what was rare
         from what is new, without keeping names.
@@ -82,6 +88,7 @@ class CategoricalColumn:
     name: str
     role: Role
     categories: tuple[str, ...]
+    pools: tuple[int, ...]
     others: npt.NDArray[np.uint64]
     others_complete: bool = True
     once: int = 0
@@ -90,8 +97,23 @@ class CategoricalColumn:
 
     @property
     def value_bins(self) -> int:
-        """Number of bins for present, valid values: the categories, `other` and `unseen`."""
-        return len(self.categories) + 2
+        """Number of bins for present, valid values: the categories, and `other` and `unseen` of each pool."""
+        return len(self.categories) + 2 * len(self.pools)
+
+    @property
+    def own(self) -> int:
+        """Number of categories with a group of their own; they are the first."""
+        return len(self.categories) - sum(self.pools)
+
+    @property
+    def pool_starts(self) -> tuple[int, ...]:
+        """First bin of each pool; its listed categories come first, then `other`, then `unseen`."""
+        return tuple(self.own + sum(self.pools[:pool]) + 2 * pool for pool in range(len(self.pools)))
+
+    @property
+    def unseen_bins(self) -> tuple[int, ...]:
+        """The `unseen` bin of each pool."""
+        return tuple(start + size + 1 for start, size in zip(self.pool_starts, self.pools, strict=True))
 
 
 Column: TypeAlias = NumericColumn | CategoricalColumn

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, Counts, FloatArray, sums
+from detectors.arrays import BoolArray, Counts, FloatArray
 from detectors.columns import CategoricalColumn
 from detectors.comparison import Comparer, Comparison, GroupPair
 from detectors.ks_null import KsNull
@@ -72,7 +72,7 @@ class Assessor:
     def __init__(self, reference: Reference) -> None:
         self._layout = layout = reference.layout
         self._comparer = Comparer(reference)
-        self._past = past = Quality(layout, reference.counts)
+        self._past = past = Quality(reference.columns, layout, reference.counts)
         self._null = KsNull(self._comparer.compare(reference.counts).groups, np.flatnonzero(layout.numeric))
         self._constant = _constant(reference)
         once = [c.once if isinstance(c, CategoricalColumn) else 0 for c in reference.columns]
@@ -94,7 +94,7 @@ class Assessor:
         evidence : Evidence
         """
         comparison = self._comparer.compare(counts)
-        now, past = Quality(self._layout, counts), self._past
+        now, past = Quality(self._comparer.reference.columns, self._layout, counts), self._past
         pvalue, test_groups, tested = omnibus_pvalue(comparison.groups)
         # Rows that the reference has no like of: unseen categories, or anything but the one value it had.
         new = np.where(self._layout.numeric, np.where(self._constant, now.out_of_range, 0), now.unseen)
@@ -130,10 +130,16 @@ class Assessor:
 
 
 def _constant(reference: Reference) -> BoolArray:
-    layout = reference.layout
-    filled = sums((reference.counts > 0).astype(np.int64), layout.starts)
-    special = (reference.counts[layout.missing] > 0).astype(np.int64) + (reference.counts[layout.invalid] > 0)
-    return np.equal(filled - special, 1)
+    """Columns whose reference has one value; infinities are out of any range, and no values of it."""
+    constant = []
+    for index, column in enumerate(reference.columns):
+        if isinstance(column, CategoricalColumn):
+            start = reference.layout.starts[index]
+            filled = reference.counts[start : start + column.value_bins] > 0
+            constant.append(np.count_nonzero(filled) == 1)
+        else:
+            constant.append(column.points.size == 1)
+    return np.array(constant, dtype=np.bool_)
 
 
 def _share_effect(

@@ -19,6 +19,7 @@ References
 
 from functools import lru_cache
 from itertools import pairwise
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,13 @@ from detectors.comparison import GroupPair
 
 __all__ = ["KsNull", "survival"]
 
-_NODES = 48
-_GRID_STEP_MIN = 0.02  # closer points move together almost surely, and would need more nodes
-_TABLE_X = np.linspace(0.1, 2.6, 51)
-_TAIL_X = 2.5  # P < 1e-5 from here on
+_NODES = 64
+# In standard deviations of the widest point: P < 1e-5 beyond.
+_TABLE_Z = np.linspace(0.0, 5.0, 51)
+# Steps of the bridge below this share of (table end)^2 are too short for the nodes: such points move together.
+_STEP_MIN = 0.0015
+# Points so near to 0 or 1 have next to no variance; they enter by the union bound.
+_VARIANCE_MIN = 0.008
 
 
 class KsNull:
@@ -95,26 +99,34 @@ def survival(x: FloatArray, grid: tuple[float, ...]) -> FloatArray:
     ndarray of float64, shape [n]
         NaN where x is.
     """
-    inner = np.array(grid)
-    union = 2 * ndtr(-x[:, None] / np.sqrt(inner * (1 - inner))).sum(axis=1)
-    table = np.exp(np.interp(x, _TABLE_X, _log_survival(grid)))
-    pvalue: FloatArray = np.minimum(np.where(x >= _TAIL_X, union, np.minimum(union, table)), 1.0)
+    deviation = np.sqrt(np.array(grid) * (1 - np.array(grid)))
+    tails = 2 * ndtr(-x[:, None] / deviation)
+    union = tails.sum(axis=1)
+    wide = np.square(deviation) >= _VARIANCE_MIN
+    if not wide.any() or deviation.size == 1:
+        return np.where(np.isnan(x), np.nan, np.minimum(union, 1.0))
+    widest = deviation.max()
+    log_survival = _log_survival(tuple(t for t, kept in zip(grid, wide.tolist(), strict=True) if kept))
+    table = np.exp(np.interp(x / widest, _TABLE_Z, log_survival)) + tails[:, ~wide].sum(axis=1)
+    pvalue: FloatArray = np.minimum(np.where(x >= _TABLE_Z[-1] * widest, union, np.minimum(union, table)), 1.0)
     return pvalue
 
 
 @lru_cache(maxsize=4096)
 def _log_survival(grid: tuple[float, ...]) -> npt.NDArray[np.float64]:
+    widest = max(sqrt(t * (1 - t)) for t in grid)
+    x = np.maximum(_TABLE_Z, 1e-9) * widest
     points: list[float] = []
     for t in grid:
-        if not points or t - points[-1] >= _GRID_STEP_MIN:
+        if not points or t - points[-1] >= _STEP_MIN * x[-1] ** 2:
             points.append(t)
     node, weight = np.polynomial.legendre.leggauss(_NODES)
-    y = _TABLE_X[:, None] * node  # [n_x, n_nodes]
-    mass = _normal(y, np.zeros_like(y), points[0] * (1 - points[0])) * _TABLE_X[:, None] * weight
+    y = x[:, None] * node  # [n_x, n_nodes]
+    mass = _normal(y, np.zeros_like(y), points[0] * (1 - points[0])) * x[:, None] * weight
     for s, t in pairwise(points):
         mean = y * ((1 - t) / (1 - s))
         step = _normal(y[:, None, :], mean[:, :, None], (t - s) * (1 - t) / (1 - s))
-        mass = np.einsum("xi,xij->xj", mass, step) * _TABLE_X[:, None] * weight
+        mass = np.einsum("xi,xij->xj", mass, step) * x[:, None] * weight
     log_survival: FloatArray = np.log(np.clip(1 - mass.sum(axis=1), 1e-12, 1.0))
     return log_survival
 

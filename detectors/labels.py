@@ -7,6 +7,8 @@ from detectors.columns import CategoricalColumn, Column, NumericColumn
 
 __all__ = ["group_labels"]
 
+_WHOLE_MAX = 1e15
+
 
 def group_labels(column: Column, group_starts: IndexArray) -> list[str]:
     """Label of each group of a column.
@@ -22,18 +24,20 @@ def group_labels(column: Column, group_starts: IndexArray) -> list[str]:
     list of str, length n_groups
     """
     if isinstance(column, CategoricalColumn):
-        return _categorical(column, group_starts.size)
+        return _categorical(column)
     return _numeric(column, group_starts.tolist())
 
 
-def _categorical(column: CategoricalColumn, n_groups: int) -> list[str]:
-    return [*column.categories[: n_groups - 1], "other or unseen"]
+def _categorical(column: CategoricalColumn) -> list[str]:
+    pools = len(column.pools)
+    pooled = [f"others ({pool + 1} of {pools})" for pool in range(pools)] if pools > 1 else ["other or unseen"]
+    return [*column.categories[: column.own], *pooled]
 
 
 def _numeric(column: NumericColumn, starts: Sequence[int]) -> list[str]:
     edges: list[tuple[str, bool, int]] = []  # text, whether the edge lies below its point, number of the point
-    for number, (point, atom) in enumerate(zip(column.points.tolist(), column.atoms.tolist(), strict=True)):
-        text = f"{point:.6g}" if isinstance(point, float) else str(point)
+    texts = _texts(column.points.tolist())
+    for number, (text, atom) in enumerate(zip(texts, column.atoms.tolist(), strict=True)):
         edges += [(text, True, number)] if atom else []
         edges.append((text, False, number))
     labels = []
@@ -47,3 +51,15 @@ def _numeric(column: NumericColumn, starts: Sequence[int]) -> list[str]:
         right = "inf)" if end > len(edges) else edges[end - 1][0] + (")" if edges[end - 1][1] else "]")
         labels.append(f"{left}, {right}")
     return labels
+
+
+def _texts(points: Sequence[float]) -> list[str]:
+    """Shortest texts that tell the points apart: six digits where that is enough, whole numbers in full."""
+    if all(isinstance(point, int) or (point.is_integer() and abs(point) < _WHOLE_MAX) for point in points):
+        return [str(int(point)) for point in points]
+    return next(
+        texts
+        for digits in range(6, 18)
+        for texts in [[f"{point:.{digits}g}" for point in points]]
+        if len(set(texts)) == len(texts) or digits == 17  # noqa: PLR2004 - 17 digits tell all doubles apart
+    )

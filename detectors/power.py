@@ -6,7 +6,7 @@ about d (phi(z_{k-1}) - phi(z_k)), so that Pearson's statistic becomes noncentra
 .. math:: \lambda = d^2 \frac{n m}{n + m} \sum_k \frac{(\varphi(z_{k-1}) - \varphi(z_k))^2}{q_k}
 
 (the sum is 0.96 for deciles). The shift is the d whose lambda gives the test 80 % power at the threshold, or the one that
-passes the effect gate, whichever is larger.
+passes the effect gate four times in five, whichever is larger.
 
 References
 ----------
@@ -22,17 +22,18 @@ from detectors.comparison import GroupPair
 __all__ = ["smallest_detectable_shift"]
 
 _POWER = 0.80
+_POWER_Z = float(ndtri(_POWER))
 
 
-def smallest_detectable_shift(tested: GroupPair, pvalue_threshold: float, effect_threshold: float) -> FloatArray:
+def smallest_detectable_shift(tested: GroupPair, pvalue_threshold: FloatArray, effect_threshold: float) -> FloatArray:
     """Shift, in standard deviations of the reference, that the omnibus test finds four times in five.
 
     Parameters
     ----------
     tested : GroupPair
         The groups that were tested, after merging.
-    pvalue_threshold : float
-        The line a column's p-value has to be below.
+    pvalue_threshold : ndarray of float64, shape [n_columns]
+        The line the p-value of each column's omnibus test has to be below.
     effect_threshold : float
         The PSI that the excess has to be above.
 
@@ -51,7 +52,7 @@ def smallest_detectable_shift(tested: GroupPair, pvalue_threshold: float, effect
         degrees = np.maximum(tested.sizes - 1, 1).astype(np.float64)
         noncentral = chndtrinc(chdtri(degrees, pvalue_threshold), degrees, 1 - _POWER)
         by_test = np.sqrt(noncentral / (information * n * m / (n + m)))
-        by_gate = np.sqrt(effect_threshold / information)
+        by_gate = (np.sqrt(effect_threshold) + _POWER_Z * np.sqrt(1 / n + 1 / m)) / np.sqrt(information)
         shift = np.maximum(by_test, by_gate)
     return np.where((tested.sizes > 1) & np.isfinite(shift), shift, np.nan)
 

@@ -7,7 +7,8 @@ The window is shrunk towards the reference, with the weight of Jeffreys' prior (
 
 so that no data means no difference, never an infinite one, and ten times the rows give the same number. K counts the
 groups that have a row on either side: a group that is empty on both says nothing, and would otherwise make identical
-counts differ (0.014 of PSI at a hundred rows, measured).
+counts differ (0.014 of PSI at a hundred rows, measured). Identical counts whose groups are of unequal size are at
+distance zero only in the limit: 0.0002 of PSI for shares of 99.9 and 0.1 % at a thousand rows.
 """
 
 import numpy as np

@@ -77,7 +77,7 @@ def unseen_pvalue(
     Returns
     -------
     ndarray of float64, shape [n_tests]
-        NaN without rows on either side or without unseen rows.
+        NaN without rows on either side, or where nothing is unseen nor was to be expected.
     """
     # The estimate once/m has variance (once + 2 twice)/m^2, more than the once/m^2 of a count: the reference weighs as
     # many rows as give it that variance.
@@ -85,7 +85,7 @@ def unseen_pvalue(
     known = np.floor(once * weight).astype(np.int64)
     weighed = np.maximum(np.round(reference_rows * weight), 1).astype(np.int64)
     _, upper = _tails(unseen, rows, known, weighed)
-    return np.where((rows == 0) | (reference_rows == 0) | (unseen == 0), np.nan, upper)
+    return np.where((rows == 0) | (reference_rows == 0) | (unseen + once == 0), np.nan, upper)
 
 
 def _tails(
@@ -127,7 +127,7 @@ def _exact_tails(
     at = np.exp(choose(marked, x) + choose(total - marked, drawn - x) - choose(total, drawn))
     j = x[:, None] + np.arange(_TERMS)
     up = (marked[:, None] - j) * (drawn[:, None] - j) / ((j + 1) * (rest[:, None] + j + 1))
-    i = x[:, None] - np.arange(_TERMS)
+    i = np.where((x < _TERMS)[:, None], x[:, None] - np.arange(_TERMS), 0.0)  # from 64 rows on it is not used
     down = i * (rest[:, None] + i) / ((marked[:, None] - i + 1) * (drawn[:, None] - i + 1))
     high = at * (1 + np.cumprod(np.maximum(up, 0.0), axis=1).sum(axis=1))
     low = at * (1 + np.cumprod(np.maximum(down, 0.0), axis=1).sum(axis=1))

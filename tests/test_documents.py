@@ -1,5 +1,6 @@
 """What the README says is what the code does."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from detectors.catalog import CATALOG
 from service.cli.main import cli
 from service.references.declare import Declarations
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -39,7 +41,12 @@ def test_the_commands_of_the_readme_give_the_output_of_the_readme(tmp_path):
         ]
         results.append(
             subprocess.run(
-                [sys.executable, "-m", "service", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+                [sys.executable, "-m", "service", *arguments],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=ENVIRONMENT,
             )
         )
 

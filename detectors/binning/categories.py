@@ -9,7 +9,7 @@ invalid. A column whose categories are `true` and `false` also takes `True` and 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -34,7 +34,7 @@ _BOOLEANS = frozenset({"true", "false"})
 def category_of(value: object) -> str | int:
     """Name of the category that a Python value belongs to, or `MISSING` or `INVALID`."""
     if isinstance(value, str):
-        return str(value)
+        return str(value) if value.isascii() or _is_unicode(value) else INVALID
     if is_null(value):
         return MISSING
     if isinstance(value, bool | np.bool_):
@@ -42,20 +42,30 @@ def category_of(value: object) -> str | int:
     if isinstance(value, int | np.integer):
         return str(int(value)) if abs(int(value)) < 10**300 else INVALID
     if isinstance(value, float | np.floating):
-        number = float(value)
+        number = float(str(value)) if isinstance(value, np.floating) else value  # float32 0.1 is 0.1
         return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)  # noqa: PLR2004
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             return INVALID
-    text = str(value) if type(value).__name__ in {"Decimal", "date", "datetime", "datetime64", "UUID"} else None
-    return INVALID if text is None else text
+    if isinstance(value, np.datetime64):
+        return str(value.astype("datetime64[us]"))
+    return str(value) if type(value).__name__ in {"Decimal", "date", "datetime", "UUID"} else INVALID
+
+
+def _is_unicode(text: str) -> bool:
+    """False for lone surrogates, which JSON can say and no text can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def digest(category: str) -> int:
     """64-bit digest under which the reference remembers a category that it does not list."""
-    return int.from_bytes(blake2b(category.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(category.encode(), digest_size=8).digest(), "little")
 
 
 def tally(values: Values) -> Counter[str]:
@@ -106,16 +116,19 @@ class CategoryBins:
     """
 
     def __init__(self, column: CategoricalColumn) -> None:
-        n = len(column.categories)
-        self._bins: dict[object, int] = {name: i for i, name in enumerate(column.categories)}
+        self._bins: dict[object, int] = {name: i for i, name in enumerate(column.categories[: column.own])}
+        listed = iter(column.categories[column.own :])
+        for start, size in zip(column.pool_starts, column.pools, strict=True):
+            self._bins |= {name: start + i for i, name in enumerate(islice(listed, size))}
         if self._bins.keys() <= _BOOLEANS:
             for name in tuple(self._bins):
                 for alias in (str(name).capitalize(), str(name).upper()):
                     self._bins[alias] = self._bins[name]
-        self._other, self._unseen, self._missing, self._invalid = n, n + 1, n + 2, n + 3
+        self._unseen_of_pool = column.unseen_bins
+        self._missing, self._invalid = column.value_bins, column.value_bins + 1
         self._others = column.others
-        self._resolved: dict[str, int] = {}
         self._others_complete = column.others_complete
+        self._resolved: dict[str, int] = {}
 
     def bins(self, values: Values) -> IndexArray:
         """Bin of each row.
@@ -127,7 +140,7 @@ class CategoryBins:
         Returns
         -------
         ndarray of intp, shape [n_rows]
-            Local bins: categories, other, unseen, missing, invalid.
+            Local bins, as `CategoricalColumn` lays them out.
         """
         match values:
             case TextValues():
@@ -180,13 +193,12 @@ class CategoryBins:
         return self._unlisted(str(name)) if listed is None else listed
 
     def _unlisted(self, name: str) -> int:
-        if not self._others_complete:
-            return self._other
         if name not in self._resolved:
             if len(self._resolved) >= _RESOLVED_MAX:
                 self._resolved.clear()
-            value = np.uint64(digest(name))
-            place = int(np.searchsorted(self._others, value))
-            known = place < self._others.size and self._others[place] == value
-            self._resolved[name] = self._other if known else self._unseen
+            value = digest(name)
+            place = int(np.searchsorted(self._others, np.uint64(value)))
+            known = place < self._others.size and int(self._others[place]) == value
+            unseen = self._unseen_of_pool[value % len(self._unseen_of_pool)]
+            self._resolved[name] = unseen - 1 if known or not self._others_complete else unseen
         return self._resolved[name]

@@ -194,7 +194,9 @@ def is_null(value: object) -> bool:
     """Whether a Python object says that there is no value: None, NaN, NaT, the null of pandas."""
     if value is None:
         return True
-    if isinstance(value, float | np.floating | Decimal):
+    if isinstance(value, Decimal):
+        return value.is_nan()  # a signalling NaN must not be compared
+    if isinstance(value, float | np.floating):
         return bool(value != value)  # noqa: PLR0124 - NaN is what differs from itself
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))
@@ -258,15 +260,13 @@ def _from_objects(objects: list[Any]) -> Numbers:
     numbers: list[int | float] = [0] * len(objects)
     for row, value in enumerate(objects):
         number = _number(value)
-        if number is not None:
+        if number is not None and number == number:  # noqa: PLR0124 - NaN, as pandas writes a null among integers
             numbers[row] = number
         elif is_null(value):
             missing[row] = True
         else:
             invalid[row] = True
-    plain = _from_plain(numbers)
-    missing |= ~plain.present
-    return Numbers(values=plain.values, missing=missing & ~invalid, invalid=invalid)
+    return Numbers(values=_from_plain(numbers).values, missing=missing, invalid=invalid)
 
 
 def _number(value: object) -> int | float | None:

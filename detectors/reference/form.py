@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ FORMAT = "driftline.reference/1"
 _T = TypeVar("_T")
 _NUMBER_TYPES = {"float64": np.float64, "int64": np.int64, "uint64": np.uint64}
 _ARRAY_TYPES = {"uint8": "<u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8", "int64": "<i8"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ARRAY_BYTES_MAX = 4 << 30  # a year of hours of 5,000 columns; more is an attack or a mistake
 
 
@@ -124,8 +126,8 @@ def from_form(form: object) -> Reference:
         means.append(_guarded(_means_of, entry, where, column.value_bins + 2))
         group_starts.append(_guarded(_groups_of, entry, where, column.value_bins))
     reference = Reference(
-        model=_get(top, "model", str),
-        version=_get(top, "version", str),
+        model=_name(top, "model"),
+        version=_name(top, "version"),
         created_at=_get(top, "created_at", str),
         rows=_get(top, "rows", int),
         window=_get(top, "window", str),
@@ -136,12 +138,14 @@ def from_form(form: object) -> Reference:
         counts=Counts(frozen(np.concatenate(counts))),
         means=frozen(np.concatenate(means)),
         group_starts=tuple(group_starts),
-        mean=frozen(np.array([_number(entry.get("mean")) for entry in entries])),
-        deviation=frozen(np.array([_number(entry.get("deviation")) for entry in entries])),
-        exact=frozen(np.array([bool(entry.get("exact")) for entry in entries])),
+        mean=frozen(np.array([_moment(entry, "mean") for entry in entries])),
+        deviation=frozen(np.array([_moment(entry, "deviation") for entry in entries])),
+        exact=frozen(np.array([_get(entry, "exact", bool) for entry in entries], dtype=np.bool_)),
         blocks=None if top.get("blocks") is None else _guarded(_blocks_of, _get(top, "blocks", dict), "blocks"),
         provenance=_get(top, "provenance", dict),
     )
+    if reference.time_column in names:
+        raise ReferenceFormatError("time_column: wanted a column that is not monitored")
     if reference.blocks is not None and reference.blocks.counts.shape[1] != reference.segment_starts.size:
         raise ReferenceFormatError("blocks.counts: wanted one entry for each group, missing and invalid of each column")
     if reference_id(reference) != top.get("id"):
@@ -164,6 +168,7 @@ def _column_form(reference: Reference, index: int, column: Column) -> dict[str, 
     else:
         form |= {
             "categories": list(column.categories),
+            "pools": list(column.pools),
             "others": _encoded(column.others),
             "others_complete": column.others_complete,
             "once": column.once,
@@ -196,11 +201,19 @@ def _column_of(entry: Mapping[str, Any]) -> Column:
         name=name,
         role=role,  # type: ignore[arg-type]
         categories=tuple(categories),
+        pools=_pools_of(entry, len(categories)),
         others=frozen(_decoded(entry["others"], "others").astype(np.uint64)),
         others_complete=_get(entry, "others_complete", bool),
         once=_get(entry, "once", int),
         twice=_get(entry, "twice", int),
     )
+
+
+def _pools_of(entry: Mapping[str, Any], n_categories: int) -> tuple[int, ...]:
+    pools = _get(entry, "pools", list)
+    if not pools or not all(type(size) is int and size >= 0 for size in pools) or sum(pools) > n_categories:
+        raise ValueError("pools: wanted how many of the categories lie in each, at least one pool")
+    return tuple(pools)
 
 
 def _counts_of(entry: Mapping[str, Any], size: int) -> npt.NDArray[np.int64]:
@@ -280,6 +293,20 @@ def _get(entry: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ReferenceFormatError(f"{key}: missing, or not of type {kind.__name__}")
     return value
+
+
+def _name(entry: Mapping[str, Any], key: str) -> str:
+    name = _get(entry, key, str)
+    if not _NAME.fullmatch(name):
+        raise ReferenceFormatError(f"{key}: wanted up to 128 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _moment(entry: Mapping[str, Any], key: str) -> float:
+    value = entry.get(key)
+    if value is not None and (not isinstance(value, int | float) or (key == "deviation" and value < 0)):
+        raise ReferenceFormatError(f"{key}: wanted a number or null")
+    return _number(value)
 
 
 def _number(value: Any) -> float:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detectors.arrays import BoolArray
 from detectors.binning.categories import tally
-from detectors.binning.values import Numbers, Values, as_numbers
+from detectors.binning.values import Numbers, Values, as_numbers, selected, size_of
 
 __all__ = ["CategoricalSurvey", "NumericSurvey", "add_all", "priorities", "sample_rows_for", "survey_of"]
 
@@ -35,6 +36,9 @@ DISTINCT_KEPT = 4096
 
 CATEGORIES_KEPT = 100_000
 """Categories that are counted exactly; beyond, the rarest are dropped again and again (Misra and Gries)."""
+
+PRUNED_ROWS = 1 << 16
+"""Rows between one dropping and the next."""
 
 
 def sample_rows_for(n_numeric: int, sample_bytes: int = SAMPLE_BYTES) -> int:
@@ -140,27 +144,58 @@ class CategoricalSurvey:
     """What is known of one categorical column."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    complete: bool = True
+    rows: int = 0
+    total: int = 0
+    dropped: int = 0
+    """The most that a category may have more than its count, because it was dropped before."""
 
     def add(self, values: Values) -> None:
         """Take the next rows."""
-        self.counts.update(tally(values))
-        if len(self.counts) > 2 * CATEGORIES_KEPT or (not self.complete and len(self.counts) > CATEGORIES_KEPT):
-            self._prune()
+        n_rows = size_of(values)
+        start = 0
+        while start < n_rows:  # pruned at fixed rows, so that the size of the chunks decides nothing
+            end = min(n_rows, start + PRUNED_ROWS - self.rows % PRUNED_ROWS)
+            whole = end - start == n_rows
+            self._add(values if whole else selected(values, _span(start, end, n_rows)), end - start)
+            start = end
 
-    def finish(self) -> tuple[list[tuple[str, int]], bool]:
-        """Categories with their counts, most frequent first, and whether these are all there were."""
-        if len(self.counts) > CATEGORIES_KEPT:
-            self._prune()
+    def finish(self) -> tuple[list[tuple[str, int]], int, bool]:
+        """Categories with their counts, present valid rows, and whether these are all categories there were.
+
+        Returns
+        -------
+        categories : list of (str, int)
+            Most frequent first, equal ones in the order of their text. When rare ones had to be dropped, only those
+            that are certain to be frequent.
+        total : int
+        complete : bool
+        """
+        self._prune()
         counts = _one_spelling(self.counts)
-        return sorted(counts.items(), key=lambda item: (-item[1], item[0])), self.complete
+        certain = ((name, count) for name, count in counts.items() if count > self.dropped)
+        return sorted(certain, key=lambda item: (-item[1], item[0])), self.total, not self.dropped
+
+    def _add(self, values: Values, n_rows: int) -> None:
+        found = tally(values)
+        self.counts.update(found)
+        self.total += found.total()
+        self.rows += n_rows
+        if self.rows % PRUNED_ROWS == 0:
+            self._prune()
 
     def _prune(self) -> None:
         # Misra and Gries (1982), merged form: subtract the largest count that does not fit from all. What remains is
         # every category with more than rows / CATEGORIES_KEPT rows. The second pass counts the listed ones exactly.
-        self.complete = False
-        cut = sorted(self.counts.values(), reverse=True)[CATEGORIES_KEPT]
-        self.counts = Counter({name: count - cut for name, count in self.counts.items() if count > cut})
+        if len(self.counts) > CATEGORIES_KEPT:
+            cut = sorted(self.counts.values(), reverse=True)[CATEGORIES_KEPT]
+            self.counts = Counter({name: count - cut for name, count in self.counts.items() if count > cut})
+            self.dropped += cut
+
+
+def _span(start: int, end: int, n_rows: int) -> BoolArray:
+    rows = np.zeros(n_rows, dtype=np.bool_)
+    rows[start:end] = True
+    return rows
 
 
 def survey_of(kind: str, sample_rows: int) -> NumericSurvey | CategoricalSurvey:

@@ -9,11 +9,12 @@ import click
 from rich.console import Console
 
 from detectors.reference import Reference
-from service.cli.check import Checked, check_data
+from service.cli.checking import WHOLE, Checked, CheckRequest, check_data
 from service.cli.options import output_console
 from service.cli.progress import progress_bar
 from service.cli.reference import print_built
 from service.cli.tables import print_evaluations
+from service.evaluation.document import Overall
 from service.references.build import BuildRequest, build_reference
 from service.references.declare import read_declarations, zone_of
 from service.references.file import read_reference, write_reference
@@ -40,7 +41,8 @@ def demo() -> None:
         reference = read_reference(path)
         console.print("\n[bold]The weeks of 2012, each against all of 2011[/]\n")
         weeks = _check(source, reference, _LIVE, _END, "7d")
-        print_evaluations(weeks.evaluations, console, zone_of(reference.time_zone))
+        overall = Overall()
+        print_evaluations(overall.watched(weeks.evaluations()), overall, console, zone_of(reference.time_zone))
         _explain(console)
         console.print("\n[bold]The model's prediction, each month of 2012 against the same month of 2011[/]\n")
         _print_months(source, folder / "columns.yaml", console)
@@ -74,15 +76,8 @@ def _request(source: Source, columns: Path, since: str, until: str, only: str | 
 def _check(source: Source, reference: Reference, since: str, until: str, window: str) -> Checked:
     zone = zone_of(reference.time_zone)
     with progress_bar(source.size_bytes) as advance:
-        return check_data(
-            source,
-            reference,
-            window=window,
-            time_column=None,
-            since_us=parse_instant(since, zone),
-            until_us=parse_instant(until, zone),
-            on_progress=lambda done: advance("reading", done),
-        )
+        request = CheckRequest(window=window, since_us=parse_instant(since, zone), until_us=parse_instant(until, zone))
+        return check_data(source, reference, request, lambda done: advance("reading", done))
 
 
 def _print_months(source: Source, columns: Path, console: Console) -> None:
@@ -93,7 +88,7 @@ def _print_months(source: Source, columns: Path, console: Console) -> None:
             for year in (2011, 2012)
         )
         built = build_reference(source, _request(source, columns, *past, only="prediction"), lambda _stage, _done: None)
-        evaluation = _check(source, built.reference, *now, "all").evaluations[0]
+        evaluation = next(_check(source, built.reference, *now, WHOLE).evaluations())
         excess.append(evaluation.columns["prediction"].statistics["psi_excess"] or 0.0)
     cells = (f"{month:02}: {value:+.3f}" for month, value in enumerate(excess, start=1))
     console.print("excess PSI by month  " + "  ".join(cells))

@@ -1,11 +1,13 @@
 """`driftline`: the commands and what they have in common."""
 
+import io
 import sys
 from importlib import import_module
 from typing import Final
 
 import click
 
+from service.cli.options import plain
 from service.errors import DriftlineError
 
 __all__ = ["cli", "main"]
@@ -45,6 +47,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the letter must not stop the work
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -54,11 +59,14 @@ def main() -> None:
         error.show()
         code = EXIT_USAGE
     except DriftlineError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {plain(str(error))}", err=True)
         code = EXIT_USAGE
     except BrokenPipeError:
         # The reader has gone (`| head`). Python would complain again when it flushes at exit.
         sys.stderr.close()
+        code = EXIT_USAGE
+    except OSError as error:
+        click.echo(f"Error: {error.strerror}", err=True)  # such as a full disk behind standard output
         code = EXIT_USAGE
     except Exception:  # noqa: BLE001 - the last line of defence
         import traceback  # noqa: PLC0415 - only when all is lost

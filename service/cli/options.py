@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,9 +10,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["column_options", "name_option", "output_console", "shown", "split_names"]
+__all__ = ["column_options", "name_option", "named", "output_console", "plain", "shown", "split_names"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_NAMED_MAX = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -48,11 +50,31 @@ def split_names(text: str | None) -> tuple[str, ...]:
 
 
 def shown(text: str) -> str:
-    """Text of the data for a terminal: no markup of ours, no control characters of anybody's."""
-    return escape("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text))
+    """Text of the data for a table: no markup of ours, no control characters of anybody's."""
+    return escape(plain(text))
+
+
+def plain(text: str) -> str:
+    """Text without control characters, which could drive the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def named(names: Sequence[str]) -> str:
+    """Names for a sentence: the first ten, and how many more."""
+    more = f" and {len(names) - _NAMED_MAX:,} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(plain(name) for name in names[:_NAMED_MAX]) + more
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would leave with 1, which means drift.
+        raise BrokenPipeError
 
 
 def output_console() -> Console:
-    """Console for tables: as wide as the terminal, or 120 columns in a file or a pipe."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120, no_color=True)
+    """Console for tables: as wide as the terminal, or in a file or a pipe as `COLUMNS` says, else 120."""
+    console = _Console(highlight=False)
+    if console.is_terminal:
+        return console
+    columns = os.environ.get("COLUMNS", "")
+    return _Console(highlight=False, width=int(columns) if columns.isdecimal() else 120, no_color=True)

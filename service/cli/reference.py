@@ -66,6 +66,8 @@ def build(
     if not output.parent.is_dir():
         raise click.UsageError(f"-o: the folder {output.parent} does not exist")
     source = open_source(data)
+    if any(output.exists() and file.path.samefile(output) for file in source.files):
+        raise click.UsageError("-o: names a file of the training data")
     request = BuildRequest(
         model=model,
         version=version,

@@ -1,8 +1,9 @@
 """Evaluations for people."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from service.cli.options import shown
 from service.domain import ColumnEvaluation, Evaluation, Verdict
-from service.evaluation.document import overall
+from service.evaluation.document import Overall
 
 __all__ = ["STYLES", "print_evaluations", "summary_row", "windows_table"]
 
@@ -28,18 +29,31 @@ _REASONS = {
 }
 _EVIDENCE = {"omnibus": "", "missing": "missing", "invalid": "invalid", "unseen": "new values"}
 _NAMED_MAX = 3
+_DISTANCES = (("psi", "psi"), ("excess", "psi_excess"), ("ks", "ks"), ("js", "js_distance"))
+_WIDE = 100
 _PVALUE_SHOWN_MIN = 1e-300
 
 
-def print_evaluations(evaluations: Sequence[Evaluation], console: Console, zone: ZoneInfo) -> None:
-    """Print one window in detail, or many in a line each, then what the verdict rests on."""
-    if len(evaluations) == 1:
-        _print_columns(evaluations[0], console, zone)
+def print_evaluations(evaluations: Iterable[Evaluation], overall: Overall, console: Console, zone: ZoneInfo) -> None:
+    """Print one window in detail, or many in a line each, then what the verdict rests on.
+
+    Parameters
+    ----------
+    evaluations : iterable of Evaluation
+        In time order, watched by `overall`.
+    overall : Overall
+    console : Console
+    zone : ZoneInfo
+        Whose wall clock windows are printed in.
+    """
+    waiting = iter(evaluations)
+    first, second = next(waiting), next(waiting, None)
+    if second is None:
+        _print_columns(first, console, zone)
     else:
-        _print_windows(evaluations, console, zone)
-    verdict, reason = overall(evaluations)
-    text = f" ({_REASONS[reason]})" if reason else ""
-    console.print(f"Verdict: [bold {STYLES[verdict]}]{verdict}[/]{text}")
+        _print_windows(chain([first, second], waiting), console, zone)
+    text = f" ({_REASONS[overall.reason]})" if overall.reason else ""
+    console.print(f"Verdict: [bold {STYLES[overall.verdict]}]{overall.verdict}[/]{text}")
     console.print(
         "Calibration iid: p-values take rows for independent. On seasonal or dependent traffic drifted windows are "
         "reported too often.",
@@ -72,19 +86,23 @@ def windows_table() -> Table:
     return table
 
 
-def _print_windows(evaluations: Sequence[Evaluation], console: Console, zone: ZoneInfo) -> None:
+def _print_windows(evaluations: Iterable[Evaluation], console: Console, zone: ZoneInfo) -> None:
     table = windows_table()
+    verdicts: Counter[Verdict] = Counter()
+    often: Counter[str] = Counter()
+    names: list[str] = []
     for evaluation in evaluations:
         table.add_row(*summary_row(evaluation, zone))
+        verdicts[evaluation.verdict] += 1
+        often.update(name for name, _ in _drifted(evaluation))
+        names = list(evaluation.columns)
     console.print(table)
-    verdicts = Counter(evaluation.verdict for evaluation in evaluations)
     counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
-    console.print(f"{len(evaluations)} windows: {counted}")
-    often = Counter(name for evaluation in evaluations for name, _ in _drifted(evaluation))
+    console.print(f"{verdicts.total()} windows: {counted}")
     if often:
-        never = [name for name in evaluations[0].columns if not often[name]]
-        counted = ", ".join(f"{shown(name)} {n}" for name, n in often.most_common())
-        console.print(f"Drifted windows by column: {counted}")
+        never = [name for name in names if not often[name]]
+        by_column = ", ".join(f"{shown(name)} {n}" for name, n in often.most_common())
+        console.print(f"Drifted windows by column: {by_column}")
         console.print(f"Never drifted: {', '.join(map(shown, never)) or 'none'}")
 
 
@@ -95,7 +113,9 @@ def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("column", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    for name in ("psi", "excess", "ks", "js", "p-value", "missing"):
+    # In a narrow terminal the explanation is worth more than a fourth distance.
+    distances = _DISTANCES if console.width >= _WIDE else _DISTANCES[:2]
+    for name in (*(title for title, _ in distances), "p-value", "missing"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("what moved most", overflow="fold")
     order = {"drifted": 0, "undecided": 1, "stable": 2}
@@ -105,13 +125,14 @@ def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> 
         table.add_row(
             shown(name),
             f"[{STYLES[column.verdict]}]{column.verdict}[/]",
-            *(_digits(column.statistics[key]) for key in ("psi", "psi_excess", "ks", "js_distance")),
+            *(_digits(column.statistics[key]) for _, key in distances),
             _pvalue_text(column.pvalue),
             "" if column.missing_ratio is None else f"{column.missing_ratio:.1%}",
             shown(_explanation(column)),
         )
     console.print(table)
-    threshold = next((c.pvalue_threshold for c in evaluation.columns.values() if c.pvalue_threshold), None)
+    tested = (column for column in evaluation.columns.values() if column.pvalue is not None)
+    threshold = next((column.pvalue_threshold for column in tested), None)
     if threshold is not None:
         effect = next(iter(evaluation.columns.values())).effect_threshold
         console.print(
@@ -126,8 +147,11 @@ def _explanation(column: ColumnEvaluation) -> str:
         return _REASONS[column.reason]
     moved = column.moved[0] if column.moved else None
     where = f"{moved.bin}: {moved.reference:.1%} -> {moved.current:.1%}" if moved else ""
-    if column.verdict == "drifted" and column.evidence != "omnibus":
-        return f"{_change(column)}; {where}" if where else _change(column)
+    if column.evidence in ("missing", "invalid", "unseen"):
+        ratio = {"missing": column.missing_ratio, "invalid": column.invalid_ratio, "unseen": column.unseen_ratio}
+        share = ratio[column.evidence]
+        now = "" if share is None else f" now {share:.1%}"
+        return f"{_EVIDENCE[column.evidence]}{now} ({column.direction})" + (f"; {where}" if where else "")
     return f"{where} ({column.direction})" if column.direction else where
 
 

@@ -1,13 +1,15 @@
 """Evaluations as the documents that users rely on: `driftline.evaluation/1` and `driftline.check/1`. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
+
+import msgspec
 
 from service.domain import Evaluation, Reason, Verdict
 from service.windows.times import format_instant
 
-__all__ = ["check_document", "evaluation_document", "overall"]
+__all__ = ["Overall", "check_chunks", "evaluation_document"]
 
 EVALUATION_FORMAT = "driftline.evaluation/1"
 CHECK_FORMAT = "driftline.check/1"
@@ -25,24 +27,52 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
     return document
 
 
-def check_document(evaluations: Sequence[Evaluation], reference_id: str, rejected_rows: int) -> dict[str, Any]:
-    """Plain dictionary of a whole check."""
-    verdict, reason = overall(evaluations)
-    return {
-        "format": CHECK_FORMAT,
-        "reference_id": reference_id,
-        "verdict": verdict,
-        "reason": reason,
-        "rejected_rows": rejected_rows,
-        "evaluations": [evaluation_document(evaluation) for evaluation in evaluations],
-    }
+class Overall:
+    """Verdict over several windows: any drifted, else any stable, else undecided for the reason of the first."""
+
+    def __init__(self) -> None:
+        self._verdicts: set[Verdict] = set()
+        self._reason: Reason | None = None
+
+    def watched(self, evaluations: Iterable[Evaluation]) -> Iterator[Evaluation]:
+        """Pass evaluations on, and take note of them."""
+        for evaluation in evaluations:
+            self._verdicts.add(evaluation.verdict)
+            self._reason = self._reason or evaluation.reason
+            yield evaluation
+
+    @property
+    def verdict(self) -> Verdict:
+        """Verdict over all windows seen so far."""
+        return "drifted" if "drifted" in self._verdicts else "stable" if "stable" in self._verdicts else "undecided"
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it is undecided."""
+        return (self._reason or "no_rows") if self.verdict == "undecided" else None
 
 
-def overall(evaluations: Sequence[Evaluation]) -> tuple[Verdict, Reason | None]:
-    """Any window drifted, else any stable, else undecided."""
-    verdicts = {evaluation.verdict for evaluation in evaluations}
-    if "drifted" in verdicts:
-        return "drifted", None
-    if "stable" in verdicts:
-        return "stable", None
-    return "undecided", next((evaluation.reason for evaluation in evaluations), "no_rows")
+def check_chunks(
+    evaluations: Iterable[Evaluation], overall: Overall, reference_id: str, rejected_rows: int
+) -> Iterator[bytes]:
+    """Write the document of a whole check piece by piece: a year of hours need not be held at once.
+
+    Parameters
+    ----------
+    evaluations : iterable of Evaluation
+        Watched by `overall`, whose verdict stands at the end.
+    overall : Overall
+    reference_id : str
+    rejected_rows : int
+
+    Yields
+    ------
+    bytes
+        Parts of one JSON document.
+    """
+    head = {"format": CHECK_FORMAT, "reference_id": reference_id, "rejected_rows": rejected_rows}
+    yield msgspec.json.encode(head)[:-1] + b',"evaluations":['
+    for number, evaluation in enumerate(evaluations):
+        yield (b"," if number else b"") + msgspec.json.encode(evaluation_document(evaluation))
+    tail = {"verdict": overall.verdict, "reason": overall.reason}
+    yield b"]," + msgspec.json.encode(tail)[1:] + b"\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from detectors.power import smallest_detectable_shift
 from detectors.quality import Quality
 from detectors.reference import Reference, reference_id
 from service.domain import ColumnEvaluation, Direction, Evaluation, MovedBin, Window
-from service.evaluation.policy import ColumnDecision, Policy, decide, window_verdict
+from service.evaluation.policy import Policy, decide, window_verdict
 
 __all__ = ["Evaluator"]
 
@@ -36,7 +37,7 @@ class Evaluator:
         self.policy = policy or Policy()
         self._assessor = Assessor(reference)
         self._numeric = reference.layout.numeric
-        self._past = Quality(reference.layout, reference.counts)
+        self._past = Quality(reference.columns, reference.layout, reference.counts)
         self._id = reference_id(reference)
         self._labels = [
             group_labels(column, starts)
@@ -65,13 +66,13 @@ class Evaluator:
         """
         errors = errors or {}
         comparison, evidence = self._assessor.assess(counts)
-        decisions, threshold = decide(evidence, self.policy)
-        names = [column.name for column in self.reference.columns]
-        decisions = [_ERROR if name in errors else made for name, made in zip(names, decisions, strict=True)]
+        broken = np.array([column.name in errors for column in self.reference.columns], dtype=np.bool_)
+        decided = decide(evidence, self.policy, broken)
         numbers = {name: _listed(values) for name, values in statistics(comparison).items()}
         pvalues = self._pvalues(evidence)
-        shift = smallest_detectable_shift(evidence.tested, threshold, self.policy.effect_threshold)
-        facts = {
+        line = decided.threshold / np.maximum(decided.tests, 1)
+        shift = smallest_detectable_shift(evidence.tested, line, self.policy.effect_threshold)
+        facts: dict[str, list[Any]] = {
             "rows": evidence.quality.present.tolist(),
             "effective_rows": _listed(evidence.effective_rows),
             "smallest_detectable_shift": _listed(np.where(self._numeric, shift, np.nan)),
@@ -84,7 +85,7 @@ class Evaluator:
         }
         directions = self._directions(evidence, comparison.groups)
         columns = {}
-        for index, (column, decision) in enumerate(zip(self.reference.columns, decisions, strict=True)):
+        for index, (column, decision) in enumerate(zip(self.reference.columns, decided.columns, strict=True)):
             failed = column.name in errors
             columns[column.name] = ColumnEvaluation(
                 role=column.role,
@@ -93,16 +94,16 @@ class Evaluator:
                 reason=decision.reason,
                 statistics={name: None if failed else values[index] for name, values in numbers.items()},
                 pvalue=_number(decision.pvalue),
-                pvalue_threshold=None if failed else threshold,
+                pvalue_threshold=None if failed else decided.threshold,
                 pvalues={name: None if failed else values[index] for name, values in pvalues.items()},
                 effect=_number(decision.effect),
                 effect_threshold=self.policy.effect_threshold,
                 evidence=decision.evidence,
                 direction=None if decision.evidence is None else directions[decision.evidence][index],
                 error=errors.get(column.name),
-                **{name: values[index] for name, values in facts.items()},
+                **{name: _NOTHING[name] if failed else values[index] for name, values in facts.items()},
             )
-        verdict, reason = window_verdict(decisions)
+        verdict, reason = window_verdict(decided.columns)
         return Evaluation(
             model=self.reference.model,
             version=self.reference.version,
@@ -170,7 +171,18 @@ class Evaluator:
         }
 
 
-_ERROR = ColumnDecision(verdict="undecided", reason="error", pvalue=float("nan"), effect=float("nan"), evidence=None)
+# What is known of a column that could not be counted.
+_NOTHING: dict[str, Any] = {
+    "rows": 0,
+    "effective_rows": None,
+    "smallest_detectable_shift": None,
+    "test_groups": None,
+    "missing_ratio": None,
+    "invalid_ratio": None,
+    "unseen_ratio": None,
+    "out_of_range_ratio": None,
+    "moved": (),
+}
 
 
 def _location_z(groups: GroupPair) -> FloatArray:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray
+from detectors.arrays import BoolArray, IndexArray
 from detectors.evidence import EVIDENCE, Evidence, EvidenceKind
 from service.domain import Reason, Verdict
 
-__all__ = ["ColumnDecision", "Policy", "decide", "window_verdict"]
+__all__ = ["ColumnDecision", "Decided", "Policy", "decide", "window_verdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,22 +64,42 @@ class ColumnDecision:
     evidence: EvidenceKind | None
 
 
-def decide(evidence: Evidence, policy: Policy) -> tuple[list[ColumnDecision], float]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decided:
+    """Verdicts on all columns of a window.
+
+    Parameters
+    ----------
+    columns : list of ColumnDecision
+    threshold : float
+        The line that a column's p-value has to be at or below.
+    tests : ndarray of intp, shape [n_columns]
+        How many tests each column had; its p-value is the smallest times that.
+    """
+
+    columns: list[ColumnDecision]
+    threshold: float
+    tests: IndexArray
+
+
+def decide(evidence: Evidence, policy: Policy, broken: BoolArray | None = None) -> Decided:
     """Decide on every column of a window.
 
     Parameters
     ----------
     evidence : Evidence
     policy : Policy
+    broken : ndarray of bool, shape [n_columns], optional
+        Columns that could not be counted: undecided, and without a say in the line.
 
     Returns
     -------
-    decisions : list of ColumnDecision, one a column
-    threshold : float
-        The line that a column's p-value has to be at or below.
+    Decided
     """
     pvalues = np.where(_usable(evidence, policy), evidence.pvalues, np.nan)
-    tests = np.count_nonzero(~np.isnan(pvalues), axis=0)
+    if broken is not None:
+        pvalues[:, broken] = np.nan
+    tests = np.count_nonzero(~np.isnan(pvalues), axis=0).astype(np.intp)
     adjusted = np.minimum(pvalues * tests, 1.0)
     best = np.argmin(np.where(np.isnan(adjusted), 2.0, adjusted), axis=0)
     column_pvalue = np.take_along_axis(adjusted, best[None], axis=0)[0]
@@ -108,7 +128,12 @@ def decide(evidence: Evidence, policy: Policy) -> tuple[list[ColumnDecision], fl
             strict=True,
         )
     ]
-    return decisions, threshold
+    if broken is not None:
+        decisions = [_BROKEN if is_broken else made for made, is_broken in zip(decisions, broken.tolist(), strict=True)]
+    return Decided(columns=decisions, threshold=threshold, tests=tests)
+
+
+_BROKEN = ColumnDecision(verdict="undecided", reason="error", pvalue=float("nan"), effect=float("nan"), evidence=None)
 
 
 def window_verdict(decisions: list[ColumnDecision]) -> tuple[Verdict, Reason | None]:
@@ -146,7 +171,7 @@ def _undecided(evidence: Evidence, policy: Policy, values_tested: BoolArray) -> 
 
 
 def _benjamini_hochberg(pvalues: npt.NDArray[np.float64], rate: float) -> float:
-    """Largest p-value that is rejected, or the line that the smallest one missed."""
+    """The line that the largest rejected p-value is under, or the one that the smallest p-value missed."""
     tested = np.sort(pvalues[~np.isnan(pvalues)])
     if not tested.size:
         return rate

@@ -13,7 +13,7 @@ from detectors.reference.survey import SAMPLE_BYTES
 from service.domain import Batch
 from service.errors import DeclarationError, InputError
 from service.references.declare import Declarations, zone_of
-from service.references.infer import HEAD_ROWS, Finding, Overrides, infer
+from service.references.infer import HEAD_CELLS, HEAD_ROWS, Finding, Overrides, infer
 from service.references.readers import Source
 from service.references.rows import Span, timed_rows
 from service.windows.times import parse_duration_s, window_starts
@@ -91,6 +91,8 @@ def build_reference(source: Source, request: BuildRequest, on_progress: Callable
     findings = infer(_head(source), request.declarations, request.overrides)
     monitored = [finding for finding in findings if finding.kind is not None]
     time_column = next((finding.name for finding in findings if finding.role == "time"), None)
+    if request.since_us is not None and request.until_us is not None and request.since_us >= request.until_us:
+        raise DeclarationError("--since is not before --until")
     if time_column is None and not (request.since_us is None and request.until_us is None):
         raise DeclarationError("--since and --until need a time column; name one with --time-column")
     zone = zone_of(request.declarations.time_zone)
@@ -142,11 +144,12 @@ def build_reference(source: Source, request: BuildRequest, on_progress: Callable
 
 def _head(source: Source) -> list[Batch]:
     head: list[Batch] = []
-    rows = 0
+    rows = cells = 0
     for batch in source.batches():
         head.append(batch)
         rows += batch.rows
-        if rows >= HEAD_ROWS:
+        cells += batch.rows * len(batch.columns)
+        if rows >= HEAD_ROWS or cells >= HEAD_CELLS:
             break
     return head
 

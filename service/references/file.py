@@ -10,7 +10,9 @@ import msgspec
 
 from detectors.errors import ReferenceFormatError
 from detectors.reference import Reference, from_form, to_form
-from service.errors import UnusableReferenceError
+from service.errors import DeclarationError, UnusableReferenceError
+from service.references.declare import zone_of
+from service.windows.times import parse_duration_s
 
 __all__ = ["read_reference", "reference_bytes", "reference_of_bytes", "write_reference"]
 
@@ -50,6 +52,10 @@ def read_reference(path: Path) -> Reference:
         It cannot be read, is foreign, corrupt, or of a later format; the text says which and where.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UnusableReferenceError(f"{path}: not a regular file")
+        if path.stat().st_size > _INFLATED_MAX_BYTES:
+            raise UnusableReferenceError(f"{path}: larger than any reference")
         data = path.read_bytes()
     except OSError as error:
         raise UnusableReferenceError(f"{path}: cannot be read ({error.strerror})") from error
@@ -60,18 +66,21 @@ def reference_of_bytes(data: bytes, name: str) -> Reference:
     """Read a reference from the contents of its file; `name` is for messages."""
     try:
         form = msgspec.json.decode(_inflated(data) if data.startswith(_GZIP_MAGIC) else data)
-        return from_form(form)
+        reference = from_form(form)
+        parse_duration_s(reference.window)
+        zone_of(reference.time_zone)
     except (zlib.error, EOFError) as error:
         raise UnusableReferenceError(f"{name}: cut off or corrupt (gzip)") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnusableReferenceError(f"{name}: not a Driftline reference: not JSON, or cut off") from error
-    except ReferenceFormatError as error:
+    except (ReferenceFormatError, DeclarationError) as error:
         raise UnusableReferenceError(f"{name}: {error}") from error
+    return reference
 
 
 def _inflated(data: bytes) -> bytes:
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     plain = inflater.decompress(data, _INFLATED_MAX_BYTES)
-    if not inflater.eof:
+    if not inflater.eof or inflater.unused_data:
         raise EOFError
     return plain

@@ -3,6 +3,7 @@
 Every guess is returned with its reason, for people to read and override. The first 20,000 rows decide.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +18,24 @@ from detectors.binning.categories import tally
 from detectors.binning.values import is_null, size_of
 from detectors.columns import Kind
 from service.domain import Batch
-from service.errors import DeclarationError
+from service.errors import DeclarationError, InputError
 from service.references.declare import AnyRole, ColumnDeclaration, Declarations
 
-__all__ = ["HEAD_ROWS", "Finding", "Overrides", "infer"]
+__all__ = ["COLUMNS_MAX", "HEAD_CELLS", "HEAD_ROWS", "Finding", "Overrides", "infer"]
 
 HEAD_ROWS = 20_000
+
+HEAD_CELLS = 2_000_000
+"""And of wide data, fewer: text takes 60 bytes a cell while it is looked at."""
+
+COLUMNS_MAX = 10_000
 
 _NUMBERS_SHARE = 0.95  # so many numbers among the present values make a column numeric; the rest is invalid
 _UNIQUE_SHARE = 0.90  # so many distinct texts make it an identifier
 _GROWING_SHARE = 0.99  # so many distinct integers, never falling, too
+_COMMA_NUMBER = re.compile(r"\s*[+-]?[0-9][0-9.,\s]*,[0-9][0-9.,]*\s*")
 _BOOLEANS = frozenset({"true", "false"})
+_NAME_BYTES_MAX = 256
 _IDENTIFIER_ROWS_MIN = 50  # below, everything is nearly unique
 
 
@@ -84,11 +92,15 @@ def infer(head: Sequence[Batch], declarations: Declarations, overrides: Override
         A name that the data does not have, or nothing left to monitor.
     """
     names = list(dict.fromkeys(name for batch in head for name in batch.columns))
+    if len(names) > COLUMNS_MAX:
+        raise InputError(f"{len(names):,} columns in the first rows, wanted at most {COLUMNS_MAX:,}; are keys values?")
     declared = _declared(declarations, overrides, names)
     findings = []
     for name in names:
         parts = [batch.columns[name] for batch in head if name in batch.columns]
         findings.append(_finding(name, parts, declared.get(name, ColumnDeclaration())))
+    if not any(batch.rows for batch in head):
+        raise InputError("the data has no row")
     if not any(finding.kind for finding in findings):
         notes = "; ".join(f"{finding.name}: {finding.role}, {finding.note}" for finding in findings[:10])
         raise DeclarationError(f"no column left to monitor ({notes or 'the data has none'})")
@@ -112,6 +124,7 @@ def _declared(
         if "timestamp" in names and "timestamp" not in declared:
             declared["timestamp"] = ColumnDeclaration(role="ignore")
     unknown = [name for name, column in declared.items() if name not in names and column.role != "ignore"]
+    unknown += [name for name in overrides.ignore if name not in names]
     if unknown:
         raise DeclarationError(
             f"declared, but not in the first {HEAD_ROWS:,} rows of the data: {', '.join(map(repr, unknown[:10]))}"
@@ -124,8 +137,9 @@ def _finding(name: str, parts: Sequence[Values], declared: ColumnDeclaration) ->
         return Finding(name=name, role=declared.role, kind=None, declared=True, note="")
     if declared.role is None and declared.kind is None and name == "timestamp":
         return Finding(name=name, role="time", kind=None, declared=False, note="called timestamp")
-    if len(name.encode("utf-8", "surrogatepass")) > 256:  # noqa: PLR2004 - the limit of DESIGN 5
-        return Finding(name=name[:40] + "...", role="ignore", kind=None, declared=False, note="name over 256 bytes")
+    fault = _faulty_name(name)
+    if fault:
+        return Finding(name=name[:40], role="ignore", kind=None, declared=False, note=fault)
     role: AnyRole = declared.role or "input"
     if declared.kind is not None:
         return Finding(name=name, role=role, kind=declared.kind, declared=True, note=_doubt(parts, declared.kind))
@@ -135,6 +149,14 @@ def _finding(name: str, parts: Sequence[Values], declared: ColumnDeclaration) ->
     # A declared role is obeyed also where a guess would have left the column out.
     kind = kind or ("numeric" if _facts(parts).numbers > 0 else "categorical")
     return Finding(name=name, role=role, kind=kind, declared=False, note=note)
+
+
+def _faulty_name(name: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "the name is not Unicode text"
+    return f"a name of {size:,} bytes, wanted at most {_NAME_BYTES_MAX}" if size > _NAME_BYTES_MAX else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +175,7 @@ def _guess(parts: Sequence[Values]) -> tuple[Kind | None, str]:
     if not facts.present:
         return None, f"no value in the first {facts.rows:,} rows"
     if facts.times >= _NUMBERS_SHARE * facts.present:
-        return None, "times; declare the role time if windows should follow it"
+        return None, "times or durations; declare the role time if windows should follow it"
     if facts.other > facts.present / 2:
         return None, "lists or objects"
     if facts.booleans == facts.present:
@@ -170,7 +192,8 @@ def _guess(parts: Sequence[Values]) -> tuple[Kind | None, str]:
         )
     distinct = _distinct(parts)
     if facts.present >= _IDENTIFIER_ROWS_MIN and distinct > _UNIQUE_SHARE * facts.present:
-        return None, f"looks like an identifier: {distinct / facts.present:.0%} of the values are distinct"
+        hint = "; or numbers with decimal commas? 1234.5 is read, 1.234,5 is not" if _decimal_commas(parts) else ""
+        return None, f"looks like an identifier: {distinct / facts.present:.0%} of the values are distinct{hint}"
     mixed = f", mixed with {numbers / facts.present:.0%} numbers" if numbers else ""
     return "categorical", f"text, {distinct:,} distinct{mixed}"
 
@@ -245,7 +268,7 @@ def _type_of(value: object) -> str | None:
         return "number"
     if isinstance(value, str | bytes):
         return "text"
-    return "time" if type(value).__name__ in {"datetime", "date", "datetime64"} else "other"
+    return "time" if type(value).__name__ in {"datetime", "date", "time", "timedelta", "datetime64"} else "other"
 
 
 def _distinct(parts: Sequence[Values]) -> int:
@@ -255,12 +278,17 @@ def _distinct(parts: Sequence[Values]) -> int:
     return len(found)
 
 
+def _decimal_commas(parts: Sequence[Values]) -> bool:
+    cells = [cell for part in parts if isinstance(part, TextValues) for cell in part.cells[:1000] if cell]
+    return bool(cells) and sum(_COMMA_NUMBER.fullmatch(cell) is not None for cell in cells) > len(cells) / 2
+
+
 def _steadily_growing(parts: Sequence[Values]) -> bool:
     read: list[npt.NDArray[Any]] = []
     for part in parts:
         numbers = as_numbers(part)
         read.append(numbers.values[numbers.present])
     values = np.concatenate(read)
-    if values.size < _IDENTIFIER_ROWS_MIN or (values != np.trunc(values)).any() or (np.diff(values) < 0).any():
+    if values.size < _IDENTIFIER_ROWS_MIN or (values != np.trunc(values)).any() or (values[1:] < values[:-1]).any():
         return False
     return bool(np.unique(values).size >= _GROWING_SHARE * values.size)

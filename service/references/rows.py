@@ -22,6 +22,8 @@ class Span:
     Parameters
     ----------
     time_column : str or None
+    needed : bool
+        Whether rows of a file without that column are rejected; else they are taken without times.
     time_zone : ZoneInfo
         Of times without a zone.
     since_us, until_us : int or None
@@ -30,6 +32,7 @@ class Span:
 
     time_column: str | None
     time_zone: ZoneInfo
+    needed: bool = True
     since_us: int | None = None
     until_us: int | None = None
 
@@ -80,7 +83,7 @@ def timed_rows(
     """
     names = None if wanted is None else {*wanted, *([span.time_column] if span.time_column else [])}
     for batch in source.batches(names, on_progress):
-        if span.time_column is None:
+        if span.time_column is None or (not span.needed and span.time_column not in batch.columns):
             yield TimedRows(
                 rows=batch.rows, columns=batch.columns, times_us=None, rejected=batch.rejected, file=batch.file
             )

@@ -142,6 +142,14 @@ NOTHING = {"type": "uint8", "shape": [0], "data": ""}
         (["columns", 2, "others", "shape"], [-1], "believable"),
         (["columns", 2, "others", "shape"], [1], "wanted 8"),
         (["columns", 2, "others_complete"], 1, "others_complete"),
+        (["columns", 2, "pools"], [], "pools"),
+        (["columns", 2, "pools"], [-1], "pools"),
+        (["columns", 2, "pools"], [99], "pools"),
+        (["columns", 0, "deviation"], "wide", "deviation"),
+        (["columns", 0, "deviation"], -1.0, "deviation"),
+        (["columns", 0, "exact"], 1, "exact"),
+        (["model"], "a b", "model"),
+        (["time_column"], "x", "time_column"),
         (["columns", 0, "counts", 5], 999, "does not have the id"),
         (["id"], "sha256:0", "does not have the id"),
         (["rows"], True, "rows"),
@@ -218,4 +226,4 @@ def test_the_format_names_itself(form):
     assert form["format"] == FORMAT == "driftline.reference/1"
 
 
-GOLDEN_ID = "sha256:c1ed246569a0bdcfbe23521725cf37a4f19847d088ce5394db6491e8ba42fec1"
+GOLDEN_ID = "sha256:09a0b5ef3157ddd606e95ea8b12c57e7edb115ffa596c2d9ba0f41e0dd6788da"

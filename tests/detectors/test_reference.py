@@ -1,7 +1,5 @@
 """Surveys, points, groups, the builder and the reference it makes."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -110,30 +108,73 @@ def test_outer_bins_belong_to_the_outer_groups():
     assert labels_of(reference, "x") == [str(i) for i in range(10)]
 
 
-def test_categories_have_groups_down_to_half_a_percent_and_thirty_at_most():
-    values = np.repeat([f"c{i:02}" for i in range(40)], [1000, 5, *[100] * 38])
-    reference = reference_of({"x": values})
+def test_categories_have_groups_down_to_half_a_percent():
+    rare = reference_of({"x": np.repeat(["a", "b", "c"], [99_000, 900, 100])})
 
-    assert len(groups_of(reference, "x")) == 31
-    assert labels_of(reference, "x")[0] == "c00"
-    assert labels_of(reference, "x")[-1] == "other or unseen"
-    rare = reference_of({"x": np.repeat(["a", "b", "c"], [9940, 50, 10])})
-    assert groups_of(rare, "x") == [9940, 50, 10]
+    assert groups_of(rare, "x") == [99_000, 900, 100]
+    assert labels_of(rare, "x") == ["a", "b", "other or unseen"]
+    assert rare.columns[0].pools == (1,)
+
+
+def test_at_most_thirty_categories_have_a_group_of_their_own():
+    counts = [1000 * (50 - i) for i in range(40)]
+    reference = reference_of({"x": np.repeat([f"c{i:02}" for i in range(40)], counts)})
+
+    assert reference.columns[0].own == 30
+    assert set(labels_of(reference, "x")[:30]) == {f"c{i:02}" for i in range(30)}
+    assert sorted(groups_of(reference, "x")[:30], reverse=True) == counts[:30]
+
+
+def test_categories_that_are_frequent_by_luck_lie_in_pools_by_name():
+    rng = np.random.default_rng(15)
+    values = rng.choice([f"c{i}" for i in range(200)], 10_000)
+
+    one, other = (reference_of({"x": part}).columns[0] for part in np.split(values, 2))
+
+    assert (one.own, len(one.pools)) == (0, 8)
+
+    def pool_of(column):
+        bounds = np.cumsum([0, *column.pools])
+        return {name: k for k in range(8) for name in column.categories[bounds[k] : bounds[k + 1]]}
+
+    assert pool_of(one) == pool_of(other)
+    assert labels_of(reference_of({"x": values}), "x")[0] == "others (1 of 8)"
+
+
+def test_where_categories_crowd_around_the_line_all_are_pooled():
+    values = np.repeat([f"c{i}" for i in range(12)], [14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3])
+
+    assert reference_of({"x": values}).columns[0].own == 0
 
 
 def test_categories_beyond_the_maximum_are_other_and_new_ones_unseen():
-    values = np.repeat(["a", "b", "c", "d"], [10, 8, 4, 1])
+    values = np.repeat(["a", "b", "c", "d"], [1000, 800, 40, 1])
     reference = reference_of({"x": values}, categories_max=2)
 
     counts = counts_of(reference, {"x": np.array(["a", "c", "d", "e"])})
 
-    assert reference.columns[0].categories == ("a", "b")
-    assert reference.columns[0].once == 1
-    assert counts.tolist() == [1, 0, 2, 1, 0, 0]
+    column = reference.columns[0]
+    assert set(column.categories) == {"a", "b"}
+    assert column.once == 1
+    assert counts[column.categories.index("a")] == 1
+    assert counts[2:].tolist() == [2, 1, 0, 0]
 
 
-def test_equal_counts_are_ordered_by_name():
-    assert reference_of({"x": np.array(["b", "a", "c", "c"])}).columns[0].categories == ("c", "a", "b")
+def test_the_order_of_categories_does_not_depend_on_the_order_of_rows():
+    values = np.repeat(["b", "a", "c"], [500, 500, 900])
+    shuffled = np.random.default_rng(0).permutation(values)
+
+    assert reference_of({"x": values}).columns[0].categories == reference_of({"x": shuffled}).columns[0].categories
+
+
+def test_rare_categories_lie_together():
+    """Name and frequency share the order: a factor of 400 outweighs any name."""
+    values = np.repeat([f"c{i}" for i in range(20)], [*[40_000] * 10, *[4000] * 10])
+    order = reference_of({"x": values}).columns[0].categories
+
+    far = np.repeat([f"c{i}" for i in range(4)], [4_000_000, 3_000_000, 40_000, 40_000])
+    assert set(reference_of({"x": far}).columns[0].categories[:2]) == {"c0", "c1"}
+    assert sum(int(name[1:]) < 10 for name in order[:10]) >= 6
 
 
 def test_booleans_of_a_csv_file_become_true_and_false():
@@ -153,21 +194,22 @@ def test_too_many_others_to_keep_leave_nothing_unseen(monkeypatch):
 
 def test_columns_of_endless_categories_keep_the_frequent_ones(monkeypatch):
     monkeypatch.setattr(survey_module, "CATEGORIES_KEPT", 50)
-    survey = CategoricalSurvey()
+    monkeypatch.setattr(survey_module, "PRUNED_ROWS", 100)
     rng = np.random.default_rng(4)
-    truth: Counter[str] = Counter()
-    for _ in range(40):
-        names = [f"u{i}" for i in rng.integers(0, 10**9, 60)] + ["often"] * 30 + ["half"] * 15
-        truth.update(names)
-        survey.add(TextValues(cells=names))
+    names = rng.permutation([*(f"u{i}" for i in range(4000)), *["often"] * 2000, *["half"] * 1000]).tolist()
 
-    found, complete = survey.finish()
+    surveys = [CategoricalSurvey(), CategoricalSurvey()]
+    surveys[0].add(TextValues(cells=names))
+    for start in range(0, len(names), 37):
+        surveys[1].add(TextValues(cells=names[start : start + 37]))
 
+    found, total, complete = surveys[0].finish()
+    assert (found, total, complete) == surveys[1].finish()
     assert not complete
-    assert [name for name, _ in found[:2]] == ["often", "half"]
-    assert len(found) <= 50
-    assert all(count <= truth[name] for name, count in found)
-    plan = plan_of("x", "input", survey)
+    assert total == 7000
+    assert [name for name, _ in found] == ["often", "half"]
+    assert all(0 < count <= truth for (_, count), truth in zip(found, (2000, 1000), strict=True))
+    plan = plan_of("x", "input", surveys[0])
     assert not plan.exact
     assert plan.column.once == 0
 
@@ -177,9 +219,7 @@ def test_a_survey_that_overflows_only_at_its_end_is_pruned_too(monkeypatch):
     survey = CategoricalSurvey()
     survey.add(TextValues(cells=[*map(str, range(70)), "0", "1"]))
 
-    found, complete = survey.finish()
-
-    assert (found, complete) == ([("0", 1), ("1", 1)], False)
+    assert survey.finish() == ([], 72, False)
 
 
 def surveyed(values, sample_rows, chunks):
@@ -384,7 +424,10 @@ def test_lacking_columns_are_counted_as_missing_while_building():
         (np.array([1.0, 2.5]), ["1", "2.5"]),
         (np.arange(100.0), ["(-inf, 9]", "(9, 19]"]),
         (np.array([7]), ["7"]),
-        (np.array([True, False]), ["false", "true", "other or unseen"]),
+        (np.array([True] * 60), ["true", "other or unseen"]),
+        (1_700_000_000 + np.arange(3), ["1700000000", "1700000001", "1700000002"]),
+        (0.1 + np.arange(3) * 1e-9, ["0.1", "0.100000001", "0.100000002"]),
+        (np.array([1e300, 2e300]), ["1e+300", "2e+300"]),
     ],
 )
 def test_labels_of_groups_read_as_intervals_values_or_names(values, labels):

@@ -75,6 +75,8 @@ def test_mixed_objects_are_sorted_into_numbers_missing_and_invalid():
     values = objects(1, 2.5, True, None, float("nan"), "3", [1], {}, b"4", Decimal("1.5"), Decimal("NaN"), np.int8(7))
     more = objects(np.float32(0.5), np.bool_(True), NAType(), NaTType(), np.datetime64("NaT"), datetime(2012, 1, 1), 1j)
 
+    assert is_null(Decimal("sNaN"))
+    assert read(objects(2**60 + 1, float("nan"), 5)) == [2**60 + 1, "missing", 5]
     assert read(values) == [1, 2.5, 1, "missing", "missing", *["invalid"] * 4, 1.5, "missing", 7]
     assert read(more) == [0.5, 1, "missing", "missing", "missing", "invalid", "invalid"]
 
@@ -135,7 +137,8 @@ def test_reading_does_not_write_to_its_input():
     [
         ("a", "a"), (True, "true"), (np.bool_(False), "false"), (3, "3"), (np.int16(3), "3"), (3.0, "3"), (0.5, "0.5"),
         (np.float64(2), "2"), (1e300, "1e+300"), (b"x", "x"), (Decimal("1.5"), "1.5"), (datetime(2012, 1, 1), "2012-01-01 00:00:00"),
-        (None, MISSING), (float("nan"), MISSING), (b"\xff", INVALID), ([1], INVALID), ({}, INVALID), (10**400, INVALID),
+        (None, MISSING), (float("nan"), MISSING), (b"\xff", INVALID), (np.float32(0.1), "0.1"), (np.datetime64("2012-01-01"), "2012-01-01T00:00:00.000000"),
+        ("\ud800", INVALID), ("\u00fc", "\u00fc"), ([1], INVALID), ({}, INVALID), (10**400, INVALID),
         (float("inf"), "inf"), ("", ""),
     ],
 )  # fmt: skip
@@ -144,7 +147,13 @@ def test_one_thing_has_one_name_whatever_carried_it(value, name):
 
 
 def categorical(*categories, **kept):
-    facts = {"name": "c", "role": "input", "categories": categories, "others": np.empty(0, dtype=np.uint64)}
+    facts = {
+        "name": "c",
+        "role": "input",
+        "categories": categories,
+        "pools": (0,),
+        "others": np.empty(0, dtype=np.uint64),
+    }
     return CategoricalColumn(**(facts | kept))
 
 
@@ -163,6 +172,29 @@ def test_categories_have_bins_and_so_has_everything_else():
     assert bins(column, DictionaryValues(codes=np.array([1, 0, -1]), dictionary=["a", "x"])) == [unseen, 0, missing]
     assert bins(column, objects("", "a")) == [unseen, 0]
     assert bins(column, objects("", None)) == [unseen, missing]
+
+
+def test_pools_have_bins_for_their_own_unlisted_names():
+    column = categorical("a", "b", "c", pools=(1, 1), others=np.array([digest("rare")], dtype=np.uint64))
+    pool_of = {name: digest(name) % 2 for name in ("rare", "new", "newer", "newest", "n1", "n2")}
+
+    found = dict(zip(["a", "b", "c", *pool_of], bins(column, objects("a", "b", "c", *pool_of)), strict=True))
+
+    assert (column.own, column.pool_starts, column.unseen_bins, column.value_bins) == (1, (1, 4), (3, 6), 7)
+    assert (found["a"], found["b"], found["c"]) == (0, 1, 4)
+    assert found["rare"] == column.pool_starts[pool_of["rare"]] + 2 - 1
+    assert all(found[name] == column.unseen_bins[pool] for name, pool in pool_of.items() if name != "rare")
+    assert set(pool_of.values()) == {0, 1}
+
+
+def test_names_are_remembered_only_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr("detectors.binning.categories._RESOLVED_MAX", 10)
+    binner = Binner([categorical("a")])
+
+    for start in range(0, 100, 7):
+        cells = [f"n{i}" for i in range(start, start + 7)]
+        assert binner.bins(0, TextValues(cells=cells)).tolist() == [2] * 7
+    assert len(binner._categorical[0]._resolved) <= 10
 
 
 def test_masked_categories_are_missing():

@@ -23,6 +23,8 @@ COLUMNS = BIKES.parent / "columns.yaml"
 
 @pytest.fixture
 def run(monkeypatch, capfd):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
     def run_(*args):
         monkeypatch.setattr(sys, "argv", ["driftline", *map(str, args)])
         with pytest.raises(SystemExit) as left:
@@ -124,6 +126,8 @@ def test_building_without_times_or_from_a_sample_says_so(run, tmp_path, monkeypa
         (["--window", "1mo"], "not a duration"),
         (["--since", "yesterday"], "not a time"),
         (["--outputs", "nothing"], "'nothing'"),
+        (["--ignore", "nothing"], "'nothing'"),
+        (["--since", "2013-01-01", "--until", "2012-01-01"], "not before"),
         (["--columns", "none.yaml"], "cannot be read"),
         (["-o", "none/r.json"], "does not exist"),
     ],
@@ -216,7 +220,7 @@ def test_unreadable_rows_and_missing_columns_are_reported(run, reference, tmp_pa
 
     assert code == 1
     assert "1 rows could not be read" in err
-    assert re.search(r"temp +drifted.* 100.0% +.*missing up", out)
+    assert re.search(r"temp +drifted.* 100.0% +missing now 100.0% .up.", out)
 
 
 def test_hostile_names_are_printed_as_they_are(run, tmp_path):
@@ -244,7 +248,7 @@ def test_text_in_a_numeric_column_is_invalid_and_harms_no_other(run, reference, 
     code, out, _ = run("check", write(tmp_path / "now.csv", columns), "--reference", reference)
 
     assert code == 1
-    assert re.search(r"temp +drifted .*invalid up", out)
+    assert re.search(r"temp +drifted .*invalid now 100.0% .up.", out)
     assert re.search(r"score +stable", out)
 
 
@@ -259,6 +263,9 @@ def test_text_in_a_numeric_column_is_invalid_and_harms_no_other(run, reference, 
         (["NOW", "--reference", "REF", "--since", "x"], "not a time"),
         (["NOW", "--reference", "REF", "--time-column", "at"], "no time column in the data: wanted 'at'"),
         (["NOW", "--reference", "REF", "--fail-on", "x"], "--fail-on"),
+        (["NOW", "--reference", "REF", "--time-column", "temp"], "monitors"),
+        (["NOW", "--reference", "REF", "--since", "2013-01-01", "--until", "2012-01-01"], "not before"),
+        (["NOW", "--reference", "/dev/zero"], "not a regular file"),
         (["NOW"], "--reference"),
         ([], "DATA"),
     ],
@@ -295,7 +302,9 @@ def test_a_crash_leaves_with_70_and_does_not_look_like_drift(run, reference, tmp
     assert "internal error" in err
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 2)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 2), (OSError(28, "No space"), 2)]
+)
 def test_interrupts_and_broken_pipes_end_quietly(run, reference, tmp_path, monkeypatch, error, code):
     def leave(*_args, **_kept):
         raise error
@@ -314,6 +323,81 @@ def test_help_and_version_need_no_numbers():
     assert "reference  Build references" in out
     assert out.strip().endswith("False")
     assert "driftline" in subprocess.check_output([sys.executable, "-m", "service", "--version"], text=True)
+
+
+def test_the_training_data_is_not_overwritten(run, tmp_path):
+    train = write(tmp_path / "train.csv", rows_of(50))
+
+    code, _, err = run("reference", "build", train, "--model", "m", "--version", "1", "-o", train)
+
+    assert (code, "names a file of the training data" in err) == (2, True)
+
+
+def test_data_of_another_model_is_refused(run, reference, tmp_path):
+    code, _, err = run("check", write(tmp_path / "now.csv", {"other": range(50)}), "--reference", reference)
+
+    assert (code, "no column of the reference" in err) == (2, True)
+
+
+def test_windows_without_rows_are_shown_as_undecided(run, reference, tmp_path):
+    columns = rows_of(200)
+    keep = [i for i in range(200) if not 60 <= i < 120]
+    now = write(tmp_path / "now.csv", {name: [values[i] for i in keep] for name, values in columns.items()})
+
+    _, out, _ = run("check", now, "--reference", reference, "--window", "1h")
+
+    assert re.search(r"2012-03-05 01:00 to 2012-03-05 02:00 +0 +undecided +0/3 +no rows", out)
+    assert "4 windows" in out
+
+
+def test_windows_centuries_apart_are_not_filled(run, reference, tmp_path):
+    columns = rows_of(100)
+    columns["timestamp"] = [*["1912-01-01"] * 50, *["2012-01-01"] * 50]
+
+    _, out, _ = run("check", write(tmp_path / "now.csv", columns), "--reference", reference, "--window", "1h")
+
+    assert "2 windows" in out
+
+
+def test_a_file_that_lacks_the_time_is_read_without_it_where_no_times_are_asked_for(run, reference, tmp_path):
+    folder = tmp_path / "now"
+    folder.mkdir()
+    write(folder / "a.csv", rows_of(300, seed=1))
+    columns = rows_of(300, seed=2)
+    del columns["timestamp"]
+    write(folder / "b.csv", columns)
+
+    code, out, _ = run("check", folder, "--reference", reference, "--json")
+    assert (code, json.loads(out)["evaluations"][0]["rows"]) == (0, 600)
+    _, out, err = run("check", folder, "--reference", reference, "--window", "1d", "--json")
+    assert json.loads(out)["evaluations"][0]["rows"] == 300
+    assert "300 rows could not be read" in err
+
+
+def test_the_timestamp_of_the_data_is_the_time_only_if_it_was_for_the_reference(run, tmp_path):
+    declared, path = tmp_path / "c.yaml", tmp_path / "r.json"
+    declared.write_text("columns: {timestamp: {kind: numeric}}\n")
+    data = write(tmp_path / "d.csv", {"timestamp": np.random.default_rng(0).random(500).round(3)})
+    assert run("reference", "build", data, "--model", "m", "--version", "1", "--columns", declared, "-o", path)[0] == 0
+
+    assert run("check", data, "--reference", path)[0] == 0
+    assert run("check", data, "--reference", path, "--window", "1h")[0] == 2
+
+
+def test_narrow_terminals_keep_room_for_the_explanation(run, reference, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    _, out, _ = run("check", write(tmp_path / "now.csv", rows_of(500, 0.5)), "--reference", reference)
+
+    assert " ks " not in out.splitlines()[1]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_hostile_text_reaches_the_terminal_without_control_characters(run, tmp_path):
+    code, _, err = run("check", tmp_path / "x\x1b[31m.csv", "--reference", tmp_path / "none")
+
+    assert code == 2
+    assert "\x1b" not in err
 
 
 def test_unknown_commands_leave_with_2(run):

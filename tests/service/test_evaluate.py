@@ -16,7 +16,7 @@ from detectors.evidence import EVIDENCE, Assessor
 from service.domain import Window
 from service.evaluation import policy as policy_module
 from service.evaluation.counting import WindowCounts
-from service.evaluation.document import check_document, evaluation_document, overall
+from service.evaluation.document import Overall, check_chunks, evaluation_document
 from service.evaluation.evaluate import Evaluator
 from service.evaluation.policy import ColumnDecision, Policy, decide, window_verdict
 
@@ -283,9 +283,9 @@ def test_the_weaker_of_two_significant_kinds_decides_when_the_stronger_does_not_
     evidence.pvalues[EVIDENCE.index("invalid"), 0] = 1e-30
     evidence.effects[EVIDENCE.index("invalid"), 0] = 0.001
 
-    decisions, _ = decide(evidence, Policy())
+    decided = decide(evidence, Policy())
 
-    assert decisions[0].evidence == "omnibus"
+    assert decided.columns[0].evidence == "omnibus"
 
 
 # Counting windows
@@ -313,6 +313,46 @@ def test_a_column_that_breaks_leaves_the_others_alone(monkeypatch):
     assert evaluation.columns["x"].statistics["psi"] is None
     assert evaluation.columns["y"].verdict == "stable"
     assert counts.ignored == {"z"}
+
+
+def test_a_broken_column_has_no_say_in_the_verdicts_of_the_others():
+    rng = np.random.default_rng(11)
+    reference = reference_of({f"c{i}": rng.standard_normal(5000) for i in range(5)})
+    columns = {f"c{i}": rng.normal(0.2 * (i == 0), 1, 300) for i in range(5)}
+    counts = counts_of(reference, {name: c for name, c in columns.items() if name != "c4"})
+    evaluator = Evaluator(reference)
+
+    broken = evaluator.evaluate(counts, 300, ALL, NOW, {"c4": "could not be counted"})
+    whole = evaluator.evaluate(counts_of(reference, columns), 300, ALL, NOW)
+
+    assert broken.columns["c4"].missing_ratio is None
+    assert broken.columns["c4"].rows == 0
+    assert [broken.columns[f"c{i}"].verdict for i in range(4)] == [whole.columns[f"c{i}"].verdict for i in range(4)]
+
+
+def test_a_reference_that_is_constant_but_for_infinities_is_tested_all_the_same():
+    past = np.append(np.full(200, 5.0), [np.inf] * 3)
+
+    assert column(past, np.full(100, 7.0)).verdict == "drifted"
+    assert column(past, np.full(100, 5.0)).reason == "constant_reference"
+
+
+def test_windows_beyond_the_open_ones_are_packed_and_lose_nothing(monkeypatch):
+    monkeypatch.setattr("service.evaluation.counting._OPEN_MAX", 2)
+    monkeypatch.setattr("service.evaluation.counting._SLAB_COUNTS", 5000)
+    reference = reference_of({"x": NORMAL, "c": np.array(["a", "b"] * 2500)})
+    rng = np.random.default_rng(12)
+    columns = {"x": rng.standard_normal(3000), "c": rng.choice(["a", "b"], 3000)}
+    starts = rng.integers(0, 40, 3000)
+    counts = WindowCounts(reference)
+    for part in np.array_split(np.arange(3000), 7):
+        counts.add({name: ColumnValues(values=c[part]) for name, c in columns.items()}, part.size, starts[part])
+
+    assert len(counts) == 40
+    for start, rows, found in counts.windows():
+        here = starts == start
+        assert rows == here.sum()
+        assert np.array_equal(found, counts_of(reference, {name: c[here] for name, c in columns.items()}))
 
 
 def test_windows_come_in_time_order_with_their_rows():
@@ -357,15 +397,20 @@ def test_the_document_is_the_golden_one():
     assert document == json.loads((GOLDEN / "evaluation.json").read_text())
 
 
+def checked(evaluations):
+    overall = Overall()
+    return json.loads(b"".join(check_chunks(overall.watched(evaluations), overall, "sha256:x", 3)))
+
+
 def test_the_check_document_holds_evaluations_and_the_overall_verdict():
     evaluation, _ = golden_evaluation()
 
-    document = check_document([evaluation, evaluation], "sha256:x", 3)
+    document = checked([evaluation, evaluation])
 
     assert document["format"] == "driftline.check/1"
     assert document["verdict"] == "drifted"
     assert document["rejected_rows"] == 3
-    assert len(document["evaluations"]) == 2
+    assert rounded(document["evaluations"][1]) == rounded(evaluation_document(evaluation))
 
 
 def test_over_several_windows_any_drift_then_any_stable_then_undecided():
@@ -374,10 +419,14 @@ def test_over_several_windows_any_drift_then_any_stable_then_undecided():
     drifted = evaluated(reference, {"x": NORMAL[:500] + 1})
     undecided = evaluated(reference, {"x": NORMAL[:5]})
 
-    assert overall([stable, drifted, undecided]) == ("drifted", None)
-    assert overall([undecided, stable]) == ("stable", None)
-    assert overall([undecided]) == ("undecided", "too_few_rows")
-    assert overall([]) == ("undecided", "no_rows")
+    def overall(*evaluations):
+        document = checked(evaluations)
+        return document["verdict"], document["reason"]
+
+    assert overall(stable, drifted, undecided) == ("drifted", None)
+    assert overall(undecided, stable) == ("stable", None)
+    assert overall(undecided) == ("undecided", "too_few_rows")
+    assert overall() == ("undecided", "no_rows")
 
 
 if __name__ == "__main__":

@@ -355,7 +355,7 @@ def test_gzip_that_is_none_or_has_a_tail_of_something_else_is_refused(tmp_path):
 
     for content in (b"a,b\n1,2\n", gzip.compress(b"a\n1\n") + b"tail"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"x.csv.gz: cannot be read: Not a gzipped file"):
+        with pytest.raises(InputError, match=r"x.csv.gz: not a gzip stream"):
             read(path)
 
 
@@ -738,3 +738,38 @@ def test_feather_as_pandas_writes_it_is_read(tmp_path):
     feather.write_feather(ARROW, tmp_path / "x.feather")
 
     assert read(tmp_path / "x.feather") == ARROW.to_pydict()
+
+
+def test_a_quote_that_is_never_closed_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("x,c\n" + "1,a\n" * 500 + '1,"SECRET\n' + "9,b\n" * 1500)
+
+    with pytest.raises(InputError, match="quote from line .* is not closed") as refused:
+        read(path)
+    assert "SECRET" not in str(refused.value)
+
+
+def test_text_behind_a_closing_quote_costs_its_row_alone(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text('x,c\n1,a\n2,"b"b\n3,c\n')
+
+    batches = list(open_source([path]).batches())
+
+    assert sum(batch.rows for batch in batches) == 2
+    assert sum(batch.rejected for batch in batches) == 1
+
+
+def test_blank_lines_of_a_single_column_are_empty_cells(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("x\n1\n\n2\n\n")
+
+    (batch,) = open_source([path]).batches()
+
+    assert list(batch.columns["x"].cells) == ["1", "", "2", ""]
+
+
+def test_file_names_that_are_not_utf_8_are_shown_with_a_replacement(tmp_path):
+    path = tmp_path / "b\udcff.csv"
+    path.write_text("x\n1\n")
+
+    assert open_source([path]).files[0].name == "b\N{REPLACEMENT CHARACTER}.csv"

@@ -177,7 +177,7 @@ def test_roles_that_are_not_monitored_have_no_kind():
     declarations = Declarations.model_validate({"columns": {"y": {"role": "label"}, "k": {"role": "id"}}})
     columns = dict.fromkeys("xyk", ColumnValues(values=RNG.random(10)))
 
-    found = inferred(columns, declarations, ignore=["absent"])
+    found = inferred(columns, declarations, ignore=[])
 
     assert [found[name].kind for name in "xyk"] == ["numeric", None, None]
     assert found["y"].role == "label"
@@ -205,10 +205,35 @@ def test_names_that_the_data_does_not_have_are_refused():
         inferred({"x": as_text([1, 2])}, outputs=["score"])
 
 
+def test_unsigned_integers_in_any_order_are_no_identifiers():
+    values = np.random.default_rng(0).integers(0, 2**63, 200, dtype=np.uint64) * np.uint64(2)
+
+    assert inferred({"x": ColumnValues(values=values)})["x"].kind == "numeric"
+
+
+def test_decimal_commas_are_hinted_at():
+    found = inferred({"x": as_text(f"1.{i:03},5" for i in range(100)), "y": as_text([1, 2])})["x"]
+
+    assert "decimal commas" in found.note
+
+
+def test_names_that_are_no_text_are_left_out():
+    found = inferred({"\ud800": as_text([1, 2]), "y": as_text([1, 2])})
+
+    assert found["\ud800"].note == "the name is not Unicode text"
+
+
+def test_endless_columns_are_refused(monkeypatch):
+    monkeypatch.setattr("service.references.infer.COLUMNS_MAX", 3)
+
+    with pytest.raises(InputError, match="4 columns"):
+        inferred({name: as_text([1]) for name in "abcd"})
+
+
 def test_nothing_to_monitor_is_refused_with_the_reasons():
     with pytest.raises(DeclarationError, match="no column left to monitor.*identifier"):
         inferred({"id": as_text(range(100))})
-    with pytest.raises(DeclarationError, match="the data has none"):
+    with pytest.raises(InputError, match="no row"):
         inferred({})
 
 
@@ -424,6 +449,39 @@ def test_foreign_files_are_refused():
     for data in (b"", b"PAR1", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b"\x1f\x8bnot gzip at all"):
         with pytest.raises(UnusableReferenceError):
             reference_of_bytes(data, "r.json")
+
+
+def test_what_follows_a_compressed_reference_is_refused():
+    data = reference_bytes(reference_of({"x": np.arange(30.0)}), compressed=True)
+
+    with pytest.raises(UnusableReferenceError, match="gzip"):
+        reference_of_bytes(data + b"more", "r.json.gz")
+
+
+def test_windows_and_zones_that_mean_nothing_are_refused():
+    form = json.loads(reference_bytes(reference_of({"x": np.arange(30.0)}), compressed=False))
+
+    for key, value in (("window", "0s"), ("time_zone", "Mars/Base")):
+        with pytest.raises(UnusableReferenceError, match="r.json"):
+            reference_of_bytes(json.dumps(form | {key: value}).encode(), "r.json")
+
+
+def test_a_reference_larger_than_any_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_module, "_INFLATED_MAX_BYTES", 10)
+    (tmp_path / "r.json").write_bytes(b" " * 11)
+
+    with pytest.raises(UnusableReferenceError, match="larger"):
+        read_reference(tmp_path / "r.json")
+
+
+def test_surrogates_in_values_are_invalid_and_do_not_stop_a_build(tmp_path):
+    path = tmp_path / "data.ndjson"
+    path.write_text("".join(json.dumps({"c": ["a", "\ud800", "b"][i % 3], "x": i % 7}) + "\n" for i in range(300)))
+
+    made = built([path]).reference
+    write_reference(made, tmp_path / "r.json")
+
+    assert made.counts[made.layout.invalid[0]] == 100
 
 
 def test_a_gzip_bomb_is_refused(monkeypatch):

@@ -64,9 +64,9 @@ def _pyarrow(file: DataFile) -> Any:
 
 
 def _unreadable(file: DataFile, wanted: str, error: Exception) -> InputError:
-    # Errors of pyarrow name places in the file, but those of text decoding hold the text.
-    said = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition("\n")[0]
-    return InputError(f"{file.name}: cannot be read as {wanted}: {said}")
+    # The texts of pyarrow's errors may hold values.
+    said = "text that is not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
+    return InputError(f"{file.name}: cannot be read as {wanted}: cut off, corrupt or of another format ({said})")
 
 
 def _parquet(file: DataFile, wanted: Collection[str] | None) -> Iterator[tuple[Batch, int]]:

@@ -83,9 +83,11 @@ class _Rows:
         if not line:
             raise InputError(f"{file.name}: no header; wanted a first line with the names of the columns")
         delimiter = next((mark for mark in ",;\t" if mark in line), ",")
-        self._reader = csv.reader(chain([line], text), delimiter=delimiter)
+        self._reader = csv.reader(chain([line], text), delimiter=delimiter, strict=True)
         self._blank_lines = blank_lines
+        self._width = 0
         self._header = self._rows(1)[0]
+        self._width = len(self._header)
         repeated = [name for name, uses in Counter(self._header).items() if uses > 1]
         if repeated:
             raise InputError(f"{file.name}: line {self._line}: the header names {', '.join(map(repr, repeated))} twice")
@@ -94,14 +96,23 @@ class _Rows:
     def _line(self) -> int:
         return self._blank_lines + self._reader.line_num
 
-    def _rows(self, rows: int) -> list[list[str]]:
+    def _rows(self, n: int) -> list[list[str]]:
+        first_line = self._line + 1
+        rows: list[list[str]] = []
         try:
-            return list(islice(self._reader, rows))
+            rows.extend(islice(self._reader, n))
         except csv.Error as error:
-            raise InputError(f"{self._file.name}: line {self._line}: {error}") from error
+            text = str(error)
+            if "unexpected end" in text:
+                where = f"a quote from line {first_line} on"
+                raise InputError(f"{self._file.name}: {where} is not closed; it would swallow the rest") from error
+            if "expected after" not in text:
+                raise InputError(f"{self._file.name}: line {self._line}: {text}") from error
+            rows.append([""] * (self._width + 1))  # text behind a closing quote: this row is lost, the next is not
+        return rows
 
     def batches(self, wanted: Collection[str] | None) -> Iterator[tuple[Batch, int]]:
-        width = len(self._header)
+        width = self._width
         places = {name: place for place, name in enumerate(self._header) if wanted is None or name in wanted}
         rows_max = max(1, min(_ROWS_MAX, _CELLS_MAX // width))
         step = max(1, min(_STEP_ROWS_MAX, _STEP_CELLS_MAX // width))
@@ -116,7 +127,8 @@ class _Rows:
                 rows = self._rows(min(step, rows_max - count - rejected))
                 more = bool(rows)
                 if set(map(len, rows)) != {width}:
-                    filled = [row for row in rows if row]  # the csv module reads a blank line as a row without cells
+                    # The csv module reads a blank line as a row without cells. In a single column it is an empty cell.
+                    filled = [row or [""] for row in rows] if width == 1 else [row for row in rows if row]
                     rows = [row for row in filled if len(row) == width]
                     rejected += len(filled) - len(rows)
                     if len(filled) > len(rows) and not first_broken:

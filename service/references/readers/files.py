@@ -121,6 +121,7 @@ def _data_file(path: Path, name: str) -> DataFile:
         raise InputError(f"{path}: not a known format; wanted {_known()}")
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: not a regular file; data is read twice, so it cannot be a pipe")
+    name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # names need not be UTF-8, documents must
     return DataFile(path=path, name=name, format=known, size_bytes=path.stat().st_size)
 
 

@@ -50,8 +50,10 @@ class ByteStream(io.BufferedIOBase):
             return self._bytes.read(-1 if size is None else size)
         except EOFError as error:
             raise InputError(f"{self.name}: the gzip stream is cut off") from error
-        except (OSError, zlib.error) as error:
-            raise InputError(f"{self.name}: cannot be read: {error}") from error
+        except (gzip.BadGzipFile, zlib.error) as error:  # their texts hold bytes of the file
+            raise InputError(f"{self.name}: not a gzip stream, or a broken one") from error
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the file."""
