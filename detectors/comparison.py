@@ -5,6 +5,7 @@ columns, as distribution functions (KS, Wasserstein and their relatives). Curren
 (windows); the reference has none.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,7 @@ from detectors.reference.model import Reference
 __all__ = ["Comparer", "Comparison", "FinePair", "GroupPair"]
 
 
+@dataclass(frozen=True, eq=False)
 class GroupPair:
     """Group counts of all columns.
 
@@ -27,8 +29,10 @@ class GroupPair:
     starts, sizes : ndarray of intp, shape [n_columns]
     """
 
-    def __init__(self, reference: Counts, current: Counts, starts: IndexArray, sizes: IndexArray) -> None:
-        self.reference, self.current, self.starts, self.sizes = reference, current, starts, sizes
+    reference: Counts
+    current: Counts
+    starts: IndexArray
+    sizes: IndexArray
 
     @cached_property
     def reference_rows(self) -> npt.NDArray[np.int64]:
@@ -61,6 +65,7 @@ class GroupPair:
             return self.reference / self.each(self.reference_rows), self.current / self.each(self.rows)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FinePair:
     """Value bins of the numeric columns, as distribution functions at the bins' right edges.
 
@@ -79,26 +84,20 @@ class FinePair:
         Where the rows of each bin are taken to lie.
     deviation : ndarray of float64, shape [n_numeric_columns]
         Standard deviation of the reference.
+    reference_sums : ndarray of int64, shape [n_bins]
+        Running sums of the reference's counts.
     """
 
-    def __init__(
-        self,
-        *,
-        reference: Counts,
-        current: Counts,
-        starts: IndexArray,
-        sizes: IndexArray,
-        columns: IndexArray,
-        n_columns: int,
-        singletons: BoolArray,
-        support: FloatArray,
-        deviation: FloatArray,
-        reference_sums: npt.NDArray[np.int64],
-    ) -> None:
-        self.reference, self.current, self.starts, self.sizes = reference, current, starts, sizes
-        self.columns, self.n_columns, self.singletons = columns, n_columns, singletons
-        self.support, self.deviation = support, deviation
-        self.reference_sums = reference_sums
+    reference: Counts
+    current: Counts
+    starts: IndexArray
+    sizes: IndexArray
+    columns: IndexArray
+    n_columns: int
+    singletons: BoolArray
+    support: FloatArray
+    deviation: FloatArray
+    reference_sums: npt.NDArray[np.int64]
 
     @cached_property
     def ends(self) -> IndexArray:
@@ -155,6 +154,7 @@ class FinePair:
         return everywhere
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Reference and current counts, ready for every statistic.
 
@@ -164,8 +164,8 @@ class Comparison:
     fine : FinePair
     """
 
-    def __init__(self, groups: GroupPair, fine: FinePair) -> None:
-        self.groups, self.fine = groups, fine
+    groups: GroupPair
+    fine: FinePair
 
 
 class Comparer:

@@ -11,8 +11,9 @@ from detectors.binning.categories import CategoryBins
 from detectors.binning.edges import Family, edges_of
 from detectors.binning.kernel import FlatTables, ranks
 from detectors.binning.layout import layout_of
+from detectors.binning.numbers import as_numbers
 from detectors.binning.table import QUICK_PASSES, Table, table_of
-from detectors.binning.values import Numbers, Values, as_numbers, size_of
+from detectors.binning.values import Numbers, Values, size_of
 from detectors.columns import CategoricalColumn, Column, NumericColumn
 
 __all__ = ["Binner"]

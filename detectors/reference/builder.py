@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from detectors.arrays import BoolArray, Counts, FloatArray, IndexArray, frozen
 from detectors.binning.binner import Binner
-from detectors.binning.values import Numbers, Values, as_numbers
-from detectors.columns import CategoricalColumn, Column, NumericColumn
+from detectors.binning.numbers import as_numbers
+from detectors.binning.values import Numbers, Values
+from detectors.columns import CategoricalColumn, Column
+from detectors.reference.finish import bin_means, final_column, moments
 from detectors.reference.model import Blocks, Reference
 from detectors.reference.plan import ColumnPlan
 
@@ -135,13 +137,13 @@ class Builder:
         if isinstance(plan.column, CategoricalColumn):
             nothing = np.full(counts.size, np.nan)
             return _Finished(plan.column, counts, plan.group_starts, nothing, np.nan, np.nan)
-        column, kept = _final_column(plan.column, counts, plan)
+        column, kept = final_column(plan.column, counts, plan)
         # Bins between edges that are dropped flow together; the two special bins stay as they are.
         starts = np.flatnonzero(np.concatenate([[True], kept, [True, True]]))
         with np.errstate(over="ignore", invalid="ignore"):
             merged_counts, merged_totals = np.add.reduceat(counts, starts), np.add.reduceat(totals, starts)
-        means = _bin_means(column, merged_counts, merged_totals)
-        mean, deviation = _moments(counts[1:-3], totals[1:-3], float(self._squares[index]), plan.center)
+        means = bin_means(column, merged_counts, merged_totals)
+        mean, deviation = moments(counts[1:-3], totals[1:-3], float(self._squares[index]), plan.center)
         group_starts = np.searchsorted(starts, plan.group_starts).astype(np.intp)
         return _Finished(column, merged_counts, frozen(group_starts), means, mean, deviation)
 
@@ -179,46 +181,3 @@ def _segment_of_bin(plan: ColumnPlan) -> IndexArray:
     group_of_bin = np.cumsum(groups)
     last = int(group_of_bin[-1])
     return np.concatenate([group_of_bin, [last + 1, last + 2]]).astype(np.intp)
-
-
-def _final_column(
-    column: NumericColumn, counts: npt.NDArray[np.int64], plan: ColumnPlan
-) -> tuple[NumericColumn, BoolArray]:
-    """Decide which points stay atoms; return the column and which of the plan's edges are kept."""
-    own = counts[1:-3:2]
-    atoms = np.ones(own.size, dtype=np.bool_) if plan.every_value else own > 1
-    atoms[:1] = True
-    odd = plan.group_starts % 2 == 1
-    atoms[(plan.group_starts[odd] - 1) // 2] = True  # a group that starts at an atom needs the edge below it
-    kept = np.stack([atoms, np.ones_like(atoms)], axis=1).reshape(-1)
-    final = NumericColumn(name=column.name, role=column.role, points=frozen(column.points), atoms=frozen(atoms))
-    return final, kept
-
-
-def _bin_means(column: NumericColumn, counts: npt.NDArray[np.int64], totals: FloatArray) -> FloatArray:
-    """Mean of each bin's values, never outside the bin; NaN where there is none (the outer and special bins too)."""
-    means = np.full(counts.size, np.nan)
-    if not column.points.size:
-        return means
-    points = column.points.astype(np.float64)
-    own = np.arange(points.size) + np.cumsum(column.atoms)  # the bin that ends at each point
-    with np.errstate(all="ignore"):
-        inner = totals[1:-3] / counts[1:-3]
-    upper = np.repeat(points, 1 + column.atoms)[1:]
-    lower = np.concatenate([points[:1], upper[:-1]])
-    # Rounding of a long sum can leave the bin by an ulp, and a sum that overflowed says nothing but "within the bin".
-    means[1:-3] = np.where(counts[1:-3] > 0, np.clip(np.where(np.isfinite(inner), inner, upper), lower, upper), np.nan)
-    means[own[column.atoms]] = points[column.atoms]
-    return frozen(means)
-
-
-def _moments(counts: npt.NDArray[np.int64], totals: FloatArray, squares: float, center: float) -> tuple[float, float]:
-    n = int(counts.sum())
-    if not n:
-        return float("nan"), float("nan")
-    with np.errstate(all="ignore"):
-        mean = totals.sum() / n
-        variance = squares / n - np.square(mean - center)
-    if not np.isfinite(variance):
-        return float("nan"), float("nan")
-    return float(mean), float(np.sqrt(np.maximum(variance, 0.0)))

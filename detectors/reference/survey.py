@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from detectors.arrays import BoolArray
 from detectors.binning.categories import tally
-from detectors.binning.values import Numbers, Values, as_numbers, selected, size_of
+from detectors.binning.numbers import as_numbers
+from detectors.binning.values import Numbers, Values, selected, size_of
 
 __all__ = ["CategoricalSurvey", "NumericSurvey", "add_all", "priorities", "sample_rows_for", "survey_of"]
 
