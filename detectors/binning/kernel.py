@@ -147,8 +147,8 @@ class FlatTables:
                     np.take(self.edges[step - 1 :], bins, out=e, mode="clip")
                     np.less(e, x, out=a)
                     np.add(bins, _steps(a, step), out=bins)
-                np.isnan(x, out=a)
-                np.copyto(bins, self.nan_bins, where=a)
+                if np.isnan(x, out=a).any():
+                    np.copyto(bins, self.nan_bins, where=a)
         return found
 
 

@@ -18,9 +18,12 @@ from service.references.readers import Source
 from service.references.rows import Span, timed_rows
 from service.windows.times import format_duration, parse_duration_s, window_end, window_starts
 
-__all__ = ["WHOLE", "CheckRequest", "Checked", "check_data"]
+__all__ = ["WHOLE", "WINDOWS_MAX", "CheckRequest", "Checked", "check_data"]
 
 WHOLE = "all"
+
+WINDOWS_MAX = 100_000
+"""A year of windows of five minutes and a little; of more nobody reads the lines."""
 
 # Windows without a row are reported too, as undecided, unless times are so far apart that nobody would read them.
 _WINDOWS_FILLED_MAX = 20_000
@@ -158,6 +161,8 @@ def check_data(
         else:
             starts_us = window_starts(some.times_us, size_s, zone)
         counts.add(some.columns, some.rows, starts_us)
+        if len(counts) > WINDOWS_MAX:
+            raise DeclarationError(f"--window {request.window}: more than {WINDOWS_MAX:,} windows; take larger ones")
     if span.needed and span.time_column is not None and not times_seen and rejected:
         raise DeclarationError(f"no time column in the data: wanted '{span.time_column}'")
     if n_rows and not counts.known:

@@ -350,6 +350,14 @@ def test_windows_without_rows_are_shown_as_undecided(run, reference, tmp_path):
     assert "4 windows" in out
 
 
+def test_more_windows_than_anybody_reads_are_refused(run, reference, tmp_path, monkeypatch):
+    monkeypatch.setattr("service.cli.checking.WINDOWS_MAX", 2)
+
+    code, _, err = run("check", write(tmp_path / "now.csv", rows_of(200)), "--reference", reference, "--window", "1h")
+
+    assert (code, "more than 2 windows" in err) == (2, True)
+
+
 def test_windows_centuries_apart_are_not_filled(run, reference, tmp_path):
     columns = rows_of(100)
     columns["timestamp"] = [*["1912-01-01"] * 50, *["2012-01-01"] * 50]
