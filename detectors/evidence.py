@@ -72,7 +72,7 @@ class Assessor:
     def __init__(self, reference: Reference) -> None:
         self._layout = layout = reference.layout
         self._comparer = Comparer(reference)
-        self._past = past = Quality(reference.columns, layout, reference.counts)
+        self._past = past = Quality(layout, reference.counts)
         self._null = KsNull(self._comparer.compare(reference.counts).groups, np.flatnonzero(layout.numeric))
         self._constant = _constant(reference)
         once = [c.once if isinstance(c, CategoricalColumn) else 0 for c in reference.columns]
@@ -94,7 +94,7 @@ class Assessor:
         evidence : Evidence
         """
         comparison = self._comparer.compare(counts)
-        now, past = Quality(self._comparer.reference.columns, self._layout, counts), self._past
+        now, past = Quality(self._layout, counts), self._past
         pvalue, test_groups, tested = omnibus_pvalue(comparison.groups)
         # Rows that the reference has no like of: unseen categories, or anything but the one value it had.
         new = np.where(self._layout.numeric, np.where(self._constant, now.out_of_range, 0), now.unseen)

@@ -1,14 +1,12 @@
 """Data quality: shares of rows that are missing, invalid, unseen or out of range."""
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, Counts, FloatArray, sums
+from detectors.arrays import Counts, FloatArray, sums
 from detectors.binning.layout import Layout
-from detectors.columns import CategoricalColumn, Column
 
 __all__ = ["Quality"]
 
@@ -18,18 +16,17 @@ class Quality:
 
     Parameters
     ----------
-    columns : sequence of Column
     layout : Layout
     counts : Counts, shape [..., n_bins_total]
     """
 
-    def __init__(self, columns: Sequence[Column], layout: Layout, counts: Counts) -> None:
+    def __init__(self, layout: Layout, counts: Counts) -> None:
         self.rows: npt.NDArray[np.int64] = sums(counts, layout.starts)
         """All observed rows, missing and invalid ones too; shape [..., n_columns]."""
         self.missing: npt.NDArray[np.int64] = counts[..., layout.missing]
         self.invalid: npt.NDArray[np.int64] = counts[..., layout.invalid]
         self.present: npt.NDArray[np.int64] = self.rows - self.missing - self.invalid
-        self.unseen: npt.NDArray[np.int64] = sums(np.where(_unseen_bins(columns, layout), counts, 0), layout.starts)
+        self.unseen: npt.NDArray[np.int64] = sums(np.where(layout.unseen, counts, 0), layout.starts)
         # A column without any point has one value bin, and nothing can be out of a range that does not exist.
         two_ends = counts[..., layout.starts] + counts[..., layout.missing - 1]
         self.out_of_range: npt.NDArray[np.int64] = np.where(layout.numeric & (layout.value_bins > 1), two_ends, 0)
@@ -53,14 +50,6 @@ class Quality:
     def out_of_range_ratio(self) -> FloatArray:
         """Present rows below the reference's minimum or above its maximum; NaN without present rows."""
         return _ratio(self.out_of_range, self.present)
-
-
-def _unseen_bins(columns: Sequence[Column], layout: Layout) -> BoolArray:
-    unseen = np.zeros(layout.n_bins_total, dtype=np.bool_)
-    for start, column in zip(layout.starts.tolist(), columns, strict=True):
-        if isinstance(column, CategoricalColumn):
-            unseen[[start + place for place in column.unseen_bins]] = True
-    return unseen
 
 
 def _ratio(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> FloatArray:

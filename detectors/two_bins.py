@@ -107,8 +107,8 @@ def _tails(
         expected = side * rare / total
         sd = np.sqrt(expected * (1 - rare / total) * (np.maximum(n, m) / total))
         z = (x - expected) / sd
-    low, high = ndtr(z), ndtr(-z)
-    few = (expected < EXPECTED_MIN) & (total > 0)
+    low, high = np.where(rare > 0, ndtr(z), 1.0), np.where(rare > 0, ndtr(-z), 1.0)
+    few = (expected < EXPECTED_MIN) & (rare > 0)  # nothing marked, or everything, needs no tail
     if few.any():
         low[few], high[few] = _exact_tails(x[few], side[few], rare[few], total[few])
     # Few marked rows in the window are many in the reference, and few unmarked are many marked.

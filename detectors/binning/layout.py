@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.arrays import BoolArray, IndexArray, frozen
-from detectors.columns import Column
+from detectors.columns import CategoricalColumn, Column
 
 __all__ = ["Layout", "layout_of"]
 
@@ -22,11 +22,14 @@ class Layout:
     offsets : ndarray of intp, shape [n_columns + 1]
     value_bins : ndarray of intp, shape [n_columns]
     numeric : ndarray of bool, shape [n_columns]
+    unseen : ndarray of bool, shape [n_bins_total]
+        Bins of categories that the reference never had.
     """
 
     offsets: IndexArray
     value_bins: IndexArray
     numeric: BoolArray
+    unseen: BoolArray
 
     @property
     def n_bins_total(self) -> int:
@@ -54,4 +57,10 @@ def layout_of(columns: Sequence[Column]) -> Layout:
     value_bins = np.array([column.value_bins for column in columns], dtype=np.intp)
     offsets = np.concatenate([[0], np.cumsum(value_bins + _SPECIAL_BINS)]).astype(np.intp)
     numeric = np.array([column.kind == "numeric" for column in columns], dtype=np.bool_)
-    return Layout(offsets=frozen(offsets), value_bins=frozen(value_bins), numeric=frozen(numeric))
+    unseen = np.zeros(int(offsets[-1]), dtype=np.bool_)
+    for start, column in zip(offsets.tolist(), columns, strict=False):
+        if isinstance(column, CategoricalColumn):
+            unseen[[start + place for place in column.unseen_bins]] = True
+    return Layout(
+        offsets=frozen(offsets), value_bins=frozen(value_bins), numeric=frozen(numeric), unseen=frozen(unseen)
+    )

@@ -37,7 +37,7 @@ class Evaluator:
         self.policy = policy or Policy()
         self._assessor = Assessor(reference)
         self._numeric = reference.layout.numeric
-        self._past = Quality(reference.columns, reference.layout, reference.counts)
+        self._past = Quality(reference.layout, reference.counts)
         self._id = reference_id(reference)
         self._labels = [
             group_labels(column, starts)

@@ -314,7 +314,7 @@ def test_quality_counts_what_is_missing_invalid_unseen_and_out_of_range():
         "e": np.array([1.0, np.nan, 2.0, 3.0, 4.0]),
     }
 
-    found = Quality(reference.columns, reference.layout, counts_of(reference, window))
+    found = Quality(reference.layout, counts_of(reference, window))
 
     assert found.rows.tolist() == [5, 5, 5]
     assert found.present.tolist() == [3, 3, 4]
