@@ -51,8 +51,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the letter must not stop the work
     try:
-        code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        # Not cli.main(): it leaves with 1 when the reader of a pipe has gone, and 1 means drift.
+        with cli.make_context("driftline", sys.argv[1:]) as context:
+            cli.invoke(context)
+        code = 0
+    except click.exceptions.Exit as left:
+        code = left.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = 130
     except click.ClickException as error:
@@ -74,4 +79,4 @@ def main() -> None:
         traceback.print_exc()
         click.echo("Error: internal error; this is a fault of driftline, not a verdict on the data", err=True)
         code = EXIT_INTERNAL
-    sys.exit(code or 0)
+    sys.exit(code)

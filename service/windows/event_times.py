@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.binning import ColumnValues, DictionaryValues, TextValues, Values
+from detectors.binning.values import Numbers
 from service.windows.epochs import of_floats, of_integers
 from service.windows.written_times import of_cell, of_cells
 from service.windows.zones import EPOCH, MAX_US, MIN_US, UNREADABLE, UsArray, utc_of_readable
@@ -44,7 +45,7 @@ def event_times(values: Values, zoned: bool, time_zone: ZoneInfo) -> tuple[UsArr
     readable : ndarray of bool, shape [n_rows]
     """
     match values:
-        case ColumnValues():
+        case ColumnValues() | Numbers():
             times_us = _from_array(values.values, time_zone, zoned=zoned)
             if values.missing is not None:
                 times_us = np.where(values.missing, UNREADABLE, times_us)

@@ -15,6 +15,7 @@ import pytest
 from service.cli import check as check_module
 from service.cli import tables
 from service.cli.main import cli, main
+from service.evaluation.counting import WindowCounts
 from service.references.file import read_reference
 
 BIKES = Path(str(files("service.demo"))) / "bike_hourly.csv.gz"
@@ -323,6 +324,41 @@ def test_help_and_version_need_no_numbers():
     assert "reference  Build references" in out
     assert out.strip().endswith("False")
     assert "driftline" in subprocess.check_output([sys.executable, "-m", "service", "--version"], text=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_has_gone_does_not_look_like_drift(reference, tmp_path, options):
+    now = write(tmp_path / "now.csv", rows_of(3000, 0.5))
+    command = [sys.executable, "-m", "service", "check", now, "--reference", reference, *options]
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdout.close()
+
+    assert process.wait() == 2
+
+
+def test_many_ignored_columns_are_counted_not_listed(run, reference, tmp_path):
+    columns = rows_of(100) | {f"more{i:02}": range(100) for i in range(14)}
+
+    _, _, err = run("check", write(tmp_path / "now.csv", columns), "--reference", reference)
+
+    assert "more09 and 4 more" in err
+
+
+def test_a_column_that_could_not_be_counted_says_so(run, reference, tmp_path, monkeypatch):
+    monkeypatch.setattr("service.cli.checking.WindowCounts.__init__", _broken(WindowCounts.__init__))
+
+    _, out, _ = run("check", write(tmp_path / "now.csv", rows_of(100)), "--reference", reference)
+
+    assert re.search(r"temp +undecided .*could not be counted", out)
+
+
+def _broken(healthy):
+    def init(self, reference):
+        healthy(self, reference)
+        self.errors = {"temp": "could not be counted (X)"}
+
+    return init
 
 
 def test_the_training_data_is_not_overwritten(run, tmp_path):
