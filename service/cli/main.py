@@ -1,7 +1,9 @@
 """`driftline`: the commands and what they have in common."""
 
 import io
+import os
 import sys
+import traceback
 from importlib import import_module
 from typing import Final
 
@@ -13,6 +15,7 @@ from service.errors import DriftlineError
 __all__ = ["cli", "main"]
 
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a crash must not look like drift
 
 
@@ -51,32 +54,41 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the letter must not stop the work
     try:
-        # Not cli.main(): it leaves with 1 when the reader of a pipe has gone, and 1 means drift.
-        with cli.make_context("driftline", sys.argv[1:]) as context:
-            cli.invoke(context)
-        code = 0
-    except click.exceptions.Exit as left:
-        code = left.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = EXIT_USAGE
-    except DriftlineError as error:
-        click.echo(f"Error: {plain(str(error))}", err=True)
-        code = EXIT_USAGE
+        code = _run()
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone (`| head`). Python would complain again when it flushes at exit.
-        sys.stderr.close()
+        # The reader has gone (`| head`). Python would try to flush again at exit, and leave with a code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_USAGE
     except OSError as error:
         click.echo(f"Error: {error.strerror}", err=True)  # such as a full disk behind standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_USAGE
-    except Exception:  # noqa: BLE001 - the last line of defence
-        import traceback  # noqa: PLC0415 - only when all is lost
+    sys.exit(code)
 
+
+def _run() -> int:
+    # Not cli.main(): it leaves with 1 when the reader of a pipe has gone, and 1 means drift.
+    try:
+        with cli.make_context("driftline", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as left:
+        return left.exit_code
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else EXIT_INTERNAL
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except DriftlineError as error:
+        click.echo(f"Error: {plain(str(error))}", err=True)
+        return EXIT_USAGE
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - the last line of defence
         traceback.print_exc()
         click.echo("Error: internal error; this is a fault of driftline, not a verdict on the data", err=True)
-        code = EXIT_INTERNAL
-    sys.exit(code)
+        return EXIT_INTERNAL
+    return 0

@@ -303,17 +303,28 @@ def test_a_crash_leaves_with_70_and_does_not_look_like_drift(run, reference, tmp
     assert "internal error" in err
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 2), (OSError(28, "No space"), 2)]
-)
-def test_interrupts_and_broken_pipes_end_quietly(run, reference, tmp_path, monkeypatch, error, code):
+def test_an_interrupt_ends_quietly(run, reference, tmp_path, monkeypatch):
     def leave(*_args, **_kept):
-        raise error
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(check_module, "check_data", leave)
-    monkeypatch.setattr(sys, "stderr", open(tmp_path / "err", "w"))  # noqa: PTH123, SIM115 - main closes it
 
-    assert run("check", write(tmp_path / "now.csv", rows_of(100)), "--reference", reference)[0] == code
+    code, out, err = run("check", write(tmp_path / "now.csv", rows_of(100)), "--reference", reference)
+
+    assert (code, out, err) == (130, "", "interrupted\n")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_full_disk_behind_the_output_is_no_internal_error(reference, tmp_path, options):
+    now = write(tmp_path / "now.csv", rows_of(300))
+    command = [sys.executable, "-m", "service", "check", now, "--reference", reference, *options]
+
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        left = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert left.returncode == 2
+    assert "No space left" in left.stderr
+    assert "Traceback" not in left.stderr
 
 
 def test_help_and_version_need_no_numbers():
