@@ -46,9 +46,8 @@ def event_times(values: Values, zoned: bool, time_zone: ZoneInfo) -> tuple[UsArr
     """
     match values:
         case ColumnValues() | Numbers():
-            times_us = _from_array(values.values, time_zone, zoned=zoned)
-            if values.missing is not None:
-                times_us = np.where(values.missing, UNREADABLE, times_us)
+            missing = False if values.missing is None else values.missing
+            times_us = np.where(missing, UNREADABLE, _from_array(values.values, time_zone, zoned=zoned))
         case TextValues():
             times_us = of_cells(values.cells, time_zone)
         case DictionaryValues():  # pragma: no branch - nothing else is left
