@@ -1,7 +1,7 @@
 """Between the passes: columns with provisional bins, chosen from the survey.
 
 In the second pass every point is an atom, so that each is counted both on its own and between its neighbours; which atoms
-stay is decided when all rows are counted (see `detectors.reference.builder`). Local bins of the plan, for points g0 g1 ...::
+stay is decided when all rows are counted (see `detectors.reference.finish`). Local bins of the plan, for points g0 g1 ...::
 
     0: (-inf, g0)   1: {g0}   2: (g0, g1)   3: {g1}   4: (g1, g2)   ...
 """
