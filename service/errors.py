@@ -6,15 +6,16 @@
     +-- InputError              data that cannot be read: which file, which row or column, what was wanted
     +-- DeclarationError        columns.yaml or an option that contradicts itself or the data
     +-- UnusableReferenceError  a reference file that is foreign, corrupt, or does not fit the request
+    +-- StoreUnavailableError   the store cannot be reached, is full, or is read-only: try again later
 
 Texts never hold a value of a row. Adapters translate once, at their border, `from error`.
 """
 
-__all__ = ["DeclarationError", "DriftlineError", "InputError", "UnusableReferenceError"]
+__all__ = ["DeclarationError", "DriftlineError", "InputError", "StoreUnavailableError", "UnusableReferenceError"]
 
 
 class DriftlineError(Exception):
-    """Root of everything that is the caller's to mend."""
+    """Root of everything that the service says itself."""
 
 
 class InputError(DriftlineError):
@@ -27,3 +28,7 @@ class DeclarationError(DriftlineError):
 
 class UnusableReferenceError(DriftlineError):
     """A reference file is foreign, corrupt, or does not fit the request."""
+
+
+class StoreUnavailableError(DriftlineError):
+    """The store cannot be reached, is full, or is read-only; nothing was written, and trying again later may help."""

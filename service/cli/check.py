@@ -10,10 +10,10 @@ from service.cli.checking import WHOLE, CheckRequest, check_data
 from service.cli.options import named, output_console
 from service.cli.progress import progress_bar
 from service.cli.tables import print_evaluations
+from service.domain.durations import zone_of
 from service.evaluation.document import Overall, check_chunks
-from service.references.declare import zone_of
-from service.references.file import read_reference
-from service.references.readers import open_source
+from service.formats import open_source
+from service.registry.reference_file import read_reference
 from service.windows.times import parse_instant
 
 __all__ = ["check"]

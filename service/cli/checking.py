@@ -10,11 +10,11 @@ import numpy as np
 from detectors.arrays import Counts
 from detectors.reference import Reference
 from service.domain import Evaluation, Window
+from service.domain.durations import zone_of
 from service.errors import DeclarationError, InputError
 from service.evaluation.counting import WindowCounts
 from service.evaluation.evaluate import Evaluator
-from service.references.declare import zone_of
-from service.references.readers import Source
+from service.formats import Source
 from service.references.rows import Span, timed_rows
 from service.windows.times import format_duration, parse_duration_s, window_end, window_starts
 

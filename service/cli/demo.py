@@ -14,13 +14,14 @@ from service.cli.options import output_console
 from service.cli.progress import progress_bar
 from service.cli.reference import print_built
 from service.cli.tables import print_evaluations
+from service.domain.durations import zone_of
 from service.evaluation.document import Overall
+from service.formats import Source, open_source
 from service.references.build import BuildRequest, build_reference
-from service.references.declare import read_declarations, zone_of
-from service.references.file import read_reference, write_reference
+from service.references.declare import read_declarations
 from service.references.infer import Overrides
 from service.references.provenance import provenance_of
-from service.references.readers import Source, open_source
+from service.registry.reference_file import read_reference, write_reference
 from service.windows.times import parse_instant
 
 __all__ = ["demo"]

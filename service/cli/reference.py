@@ -11,12 +11,13 @@ from rich.table import Table
 from detectors.reference import Reference, reference_id
 from service.cli.options import column_options, name_option, output_console, shown, split_names
 from service.cli.progress import progress_bar
+from service.domain.durations import zone_of
+from service.formats import open_source
 from service.references.build import BuildRequest, Built, build_reference
-from service.references.declare import Declarations, read_declarations, zone_of
-from service.references.file import write_reference
+from service.references.declare import Declarations, read_declarations
 from service.references.infer import Overrides
 from service.references.provenance import provenance_of
-from service.references.readers import open_source
+from service.registry.reference_file import write_reference
 from service.windows.times import format_duration, format_instant, parse_duration_s, parse_instant, window_starts
 
 __all__ = ["build", "print_built", "reference"]

@@ -11,10 +11,11 @@ from detectors.columns import Role
 from detectors.reference import Builder, Reference, add_all, plan_of, priorities, sample_rows_for, survey_of
 from detectors.reference.survey import SAMPLE_BYTES
 from service.domain import Batch
+from service.domain.durations import zone_of
 from service.errors import DeclarationError, InputError
-from service.references.declare import Declarations, zone_of
+from service.formats import Source
+from service.references.declare import Declarations
 from service.references.infer import HEAD_CELLS, HEAD_ROWS, Finding, Overrides, infer
-from service.references.readers import Source
 from service.references.rows import Span, timed_rows
 from service.windows.times import parse_duration_s, window_starts
 

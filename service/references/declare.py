@@ -2,29 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detectors.binning.points import RESOLUTION, RESOLUTION_MAX, RESOLUTION_MIN
-from detectors.columns import Kind
 from detectors.reference import CATEGORIES_MAX
+from service.domain.declarations import ColumnDeclaration
+from service.domain.durations import zone_of
 from service.errors import DeclarationError, InputError
 
-__all__ = ["AnyRole", "ColumnDeclaration", "Declarations", "read_declarations", "zone_of"]
-
-AnyRole = Literal["input", "output", "label", "id", "time", "dimension", "ignore"]
-
-
-class ColumnDeclaration(BaseModel):
-    """What is declared of one column; what is not is inferred."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    role: AnyRole | None = None
-    kind: Kind | None = None
+__all__ = ["Declarations", "read_declarations"]
 
 
 class Declarations(BaseModel):
@@ -76,14 +64,6 @@ def read_declarations(path: Path) -> Declarations:
     if sum(column.role == "time" for column in declarations.columns.values()) > 1:
         raise DeclarationError(f"{path.name}: more than one column has the role 'time'")
     return declarations
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """Time zone of an IANA name."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise DeclarationError("time_zone: wanted an IANA name such as 'Europe/Paris'") from error
 
 
 def _repeated_keys(node: yaml.Node | None) -> Iterator[int]:

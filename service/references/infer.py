@@ -18,8 +18,9 @@ from detectors.binning.categories import tally
 from detectors.binning.values import is_null, size_of
 from detectors.columns import Kind
 from service.domain import Batch
+from service.domain.declarations import AnyRole, ColumnDeclaration
 from service.errors import DeclarationError, InputError
-from service.references.declare import AnyRole, ColumnDeclaration, Declarations
+from service.references.declare import Declarations
 
 __all__ = ["COLUMNS_MAX", "HEAD_CELLS", "HEAD_ROWS", "Finding", "Overrides", "infer"]
 

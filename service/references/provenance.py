@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from service.errors import InputError
-from service.references.readers import DataFile
+from service.formats import DataFile
 
 __all__ = ["provenance_of"]
 

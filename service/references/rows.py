@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from detectors.binning import Values
 from detectors.binning.values import selected
-from service.references.readers import Source
+from service.formats import Source
 from service.windows.event_times import event_times
 
 __all__ = ["Span", "TimedRows", "timed_rows"]

@@ -6,13 +6,13 @@ a week in which the clocks change has 167 or 169 hours. Every instant falls in e
 end.
 """
 
-import re
 from datetime import timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from service.domain.durations import format_duration, parse_duration_s
 from service.errors import DeclarationError
 from service.windows.event_times import Readable, event_times
 from service.windows.written_times import of_cell
@@ -30,32 +30,8 @@ __all__ = [
     "window_starts",
 ]
 
-_UNITS_S: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}  # longest first
-_DURATION: Final = re.compile(r"([0-9]{1,10})([smhd])")
-_DURATION_MAX_S: Final = 36_525 * 86_400  # a century; what is longer is a slip of the unit
 _DAY_S: Final = 86_400
 _MONDAY_US: Final = 4 * US_PER_DAY  # 1970-01-05 by the wall clock
-
-
-def parse_duration_s(text: str) -> int:
-    """Seconds of a duration such as `30s`, `5m`, `1h`, `7d`.
-
-    Raises
-    ------
-    DeclarationError
-        Another form, zero, or more than a century. There are no months: they differ in length.
-    """
-    match = _DURATION.fullmatch(text)
-    duration_s = int(match[1]) * _UNITS_S[match[2]] if match else 0
-    if not 0 < duration_s <= _DURATION_MAX_S:
-        raise DeclarationError(f"{text!r} is not a duration; wanted a number and a unit, such as 30s, 5m, 1h, 1d, 7d")
-    return duration_s
-
-
-def format_duration(duration_s: int) -> str:
-    """Duration in the largest unit that divides it: what `parse_duration_s` reads."""
-    unit = next(unit for unit, unit_s in _UNITS_S.items() if duration_s % unit_s == 0)
-    return f"{duration_s // _UNITS_S[unit]}{unit}"
 
 
 def parse_instant(text: str, time_zone: ZoneInfo) -> int:

@@ -26,7 +26,7 @@ from scipy.stats import ks_2samp
 from detectors.binning import Binner, ColumnValues
 from detectors.catalog import statistics
 from detectors.comparison import Comparer
-from service.references.file import read_reference
+from service.registry.reference_file import read_reference
 
 PEAK_MAX_MIB = 1000 * 1000 * 1000 / 2**20
 ROW_GROUP_BYTES = 60_000_000

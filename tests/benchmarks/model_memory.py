@@ -22,7 +22,7 @@ from samples import SHAPES, reference_of
 
 from detectors.binning import Binner, ColumnValues
 from service.evaluation.evaluate import Evaluator
-from service.references.file import read_reference, write_reference
+from service.registry.reference_file import read_reference, write_reference
 
 REFERENCE_ROWS = 20_000
 WINDOW_ROWS = 10_000

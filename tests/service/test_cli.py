@@ -16,7 +16,7 @@ from service.cli import check as check_module
 from service.cli import tables
 from service.cli.main import cli, main
 from service.evaluation.counting import WindowCounts
-from service.references.file import read_reference
+from service.registry.reference_file import read_reference
 
 BIKES = Path(str(files("service.demo"))) / "bike_hourly.csv.gz"
 COLUMNS = BIKES.parent / "columns.yaml"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import InputError
+from service.formats import open_source
 from service.references.provenance import provenance_of
-from service.references.readers import open_source
 
 MD5 = "d4e201c70d08ae5815e54f99275d91be"
 OTHER_MD5 = "28a51e671bf49c6f34f00d0c7ad01e08"

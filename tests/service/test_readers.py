@@ -19,8 +19,8 @@ from pyarrow import feather
 
 from detectors.binning import ColumnValues, DictionaryValues, TextValues
 from service.errors import InputError
-from service.references.readers import csv as csv_reader
-from service.references.readers import open_source
+from service.formats import csv as csv_reader
+from service.formats import open_source
 
 FEW_EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -14,13 +14,14 @@ from pyarrow import parquet
 from detectors.binning import ColumnValues, DictionaryValues, TextValues
 from detectors.reference import reference_id, to_form
 from service.domain import Batch
+from service.domain.durations import zone_of
 from service.errors import DeclarationError, InputError, UnusableReferenceError
-from service.references import file as file_module
+from service.formats import open_source
 from service.references.build import BuildRequest, build_reference
-from service.references.declare import Declarations, read_declarations, zone_of
-from service.references.file import read_reference, reference_bytes, reference_of_bytes, write_reference
+from service.references.declare import Declarations, read_declarations
 from service.references.infer import Overrides, infer
-from service.references.readers import open_source
+from service.registry import reference_file as file_module
+from service.registry.reference_file import read_reference, reference_bytes, reference_of_bytes, write_reference
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,7 @@ import zlib
 from typing import IO
 
 from service.errors import InputError
-from service.references.readers.files import DataFile
+from service.formats.files import DataFile
 
 __all__ = ["LINE_BYTES_MAX", "ByteStream"]
 

@@ -10,9 +10,8 @@ import msgspec
 
 from detectors.errors import ReferenceFormatError
 from detectors.reference import Reference, from_form, to_form
+from service.domain.durations import parse_duration_s, zone_of
 from service.errors import DeclarationError, UnusableReferenceError
-from service.references.declare import zone_of
-from service.windows.times import parse_duration_s
 
 __all__ = ["read_reference", "reference_bytes", "reference_of_bytes", "write_reference"]
 

@@ -7,10 +7,10 @@ from typing import assert_never
 
 from service.domain import Batch
 from service.errors import InputError
-from service.references.readers.arrow import read_arrow, read_parquet
-from service.references.readers.csv import read_csv
-from service.references.readers.files import DataFile, files_of
-from service.references.readers.ndjson import read_ndjson
+from service.formats.arrow import read_arrow, read_parquet
+from service.formats.csv import read_csv
+from service.formats.files import DataFile, files_of
+from service.formats.ndjson import read_ndjson
 
 __all__ = ["Source", "open_source"]
 

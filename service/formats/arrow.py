@@ -11,8 +11,8 @@ from typing import Any
 
 from service.domain import Batch
 from service.errors import InputError
-from service.references.readers.arrow_values import is_zoned, values_of
-from service.references.readers.files import DataFile
+from service.formats.arrow_values import is_zoned, values_of
+from service.formats.files import DataFile
 
 __all__ = ["read_arrow", "read_parquet"]
 

@@ -19,8 +19,8 @@ import numpy as np
 from detectors.binning import ColumnValues
 from service.domain import Batch
 from service.errors import InputError
-from service.references.readers.files import DataFile
-from service.references.readers.streams import LINE_BYTES_MAX, ByteStream
+from service.formats.files import DataFile
+from service.formats.streams import LINE_BYTES_MAX, ByteStream
 
 __all__ = ["read_ndjson"]
 

@@ -1,0 +1,145 @@
+"""Configuration of a model: what its owner decides. One definition for the YAML file, the HTTP API and the store.
+
+Columns, kinds and bins belong to the reference; windows, policy and targets are here.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from service.domain.declarations import ColumnDeclaration
+from service.domain.durations import Duration, ZoneName, parse_duration_s
+
+__all__ = [
+    "LearningConfiguration",
+    "MetricsConfiguration",
+    "ModelConfiguration",
+    "Name",
+    "PolicyConfiguration",
+    "TriggerConfiguration",
+    "ViewConfiguration",
+]
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""Name of a model, version or target."""
+
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+_DAY_S = 86_400
+_QUARTER_S = 900  # offsets of time zones are whole quarters of an hour
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PolicyConfiguration(_Document):
+    """When a window counts as drifted, and when that becomes an alert."""
+
+    false_discovery_rate: float = Field(default=0.05, gt=0, lt=1)
+    effect_threshold: float = Field(default=0.005, ge=0)
+    rows_min: int = Field(default=30, ge=1)
+    fire_after: int = Field(default=1, ge=1, le=1000, description="drifted decisions in a row that open an episode")
+    resolve_after: int = Field(default=3, ge=1, le=1000, description="stable decisions in a row that close it")
+    cool_down: Duration | None = Field(default="1d", description="after an episode, none is opened for so long")
+    silence_after: Duration | None = Field(
+        default="1d", description="a live source without rows for so long is told of"
+    )
+
+
+class TriggerConfiguration(_Document):
+    """When an episode starts a retraining, and where."""
+
+    target: Name
+    roles: tuple[Literal["input", "output"], ...] = ("input", "output")
+    columns: tuple[ColumnName, ...] | None = Field(default=None, description="only these columns count; all by default")
+    columns_min: int = Field(default=1, ge=1, description="so many of them must have drifted in a window")
+    windows_min: int = Field(default=1, ge=1, le=1000, description="for so many decisions in a row")
+    cool_down: Duration = "7d"
+    dry_run: bool | None = Field(
+        default=None, description="only record what would have been sent; by default while calibration is not verified"
+    )
+
+
+class LearningConfiguration(_Document):
+    """How much traffic becomes the reference of a version that has none: the first of the two to be reached."""
+
+    rows: int = Field(default=10_000, ge=100, le=10_000_000)
+    span: Duration | None = Field(default=None, description="or what came in so long, if at least 100 rows")
+
+
+class ViewConfiguration(_Document):
+    """A further window for display: sliding (`size`), or the newest panes with at least `rows` rows."""
+
+    size: Duration | None = None
+    rows: int | None = Field(default=None, ge=1)
+    max_age: Duration = "7d"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.size is None) == (self.rows is None):
+            raise ValueError("wanted either size or rows")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Its size as a label: `1d`, or `1000rows`."""
+        return self.size if self.size is not None else f"{self.rows}rows"
+
+
+class MetricsConfiguration(_Document):
+    """What of a model is exported."""
+
+    statistics: tuple[str, ...] = ("psi", "ks", "kl", "js_distance")
+    columns_max: int = Field(default=200, ge=1, description="beyond, only the columns with the smallest p-values")
+
+
+class ModelConfiguration(_Document):
+    """Configuration of one model."""
+
+    default_version: Name | None = None
+    time_zone: ZoneName = "UTC"
+    columns: dict[ColumnName, ColumnDeclaration] = Field(default_factory=dict)
+    pane: Duration = "5m"
+    base_window: Duration = "1h"
+    retention: Duration = "35d"
+    fold_after: Duration = Field(default="2d", description="older panes are folded into base windows")
+    lateness: Duration = "2m"
+    clock_skew: Duration = "1m"
+    live_horizon: Duration = "1h"
+    provisional_every: Duration = "30s"
+    scales: tuple[int, ...] = Field(default=(1, 6, 24), min_length=1, max_length=8)
+    views: tuple[ViewConfiguration, ...] = Field(default=(), max_length=8)
+    policy: PolicyConfiguration = PolicyConfiguration()
+    learning: LearningConfiguration = LearningConfiguration()
+    metrics: MetricsConfiguration = MetricsConfiguration()
+    notify: tuple[Name, ...] = Field(default=(), max_length=32, description="targets of alert notices")
+    triggers: tuple[TriggerConfiguration, ...] = Field(default=(), max_length=32)
+    ack: Literal["committed", "received"] = Field(
+        default="committed", description="answer when rows are in the store, or when they are in the buffer"
+    )
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        pane_s, base_s = parse_duration_s(self.pane), parse_duration_s(self.base_window)
+        if base_s < _DAY_S:
+            if _DAY_S % base_s or base_s % pane_s:
+                raise ValueError("base_window: wanted a divisor of a day that is a multiple of pane, or whole days")
+        elif base_s % _DAY_S or _QUARTER_S % pane_s:
+            raise ValueError("base_window of whole days: wanted a multiple of 1d, and a pane that divides 15m")
+        retention_s = parse_duration_s(self.retention)
+        if any(scale < 1 or scale * base_s > retention_s for scale in self.scales):
+            raise ValueError("scales: wanted numbers of base windows that lie within retention")
+        if sum(column.role == "time" for column in self.columns.values()) > 1:
+            raise ValueError("columns: more than one has the role 'time'")
+        for view in self.views:
+            size_s = parse_duration_s(view.size if view.size is not None else view.max_age)
+            if size_s > retention_s or size_s % pane_s:
+                raise ValueError("views: wanted sizes that are multiples of pane and lie within retention")
+        return self
+
+    @property
+    def time_column(self) -> str | None:
+        """The column that is declared to be the time."""
+        return next((name for name, column in self.columns.items() if column.role == "time"), None)
