@@ -6,12 +6,20 @@
     +-- InputError              data that cannot be read: which file, which row or column, what was wanted
     +-- DeclarationError        columns.yaml or an option that contradicts itself or the data
     +-- UnusableReferenceError  a reference file that is foreign, corrupt, or does not fit the request
+    +-- PayloadError            stored counts or sketches that are corrupt, of a later version, or do not fit together
     +-- StoreUnavailableError   the store cannot be reached, is full, or is read-only: try again later
 
 Texts never hold a value of a row. Adapters translate once, at their border, `from error`.
 """
 
-__all__ = ["DeclarationError", "DriftlineError", "InputError", "StoreUnavailableError", "UnusableReferenceError"]
+__all__ = [
+    "DeclarationError",
+    "DriftlineError",
+    "InputError",
+    "PayloadError",
+    "StoreUnavailableError",
+    "UnusableReferenceError",
+]
 
 
 class DriftlineError(Exception):
@@ -28,6 +36,10 @@ class DeclarationError(DriftlineError):
 
 class UnusableReferenceError(DriftlineError):
     """A reference file is foreign, corrupt, or does not fit the request."""
+
+
+class PayloadError(DriftlineError):
+    """Stored counts or sketches are corrupt, of a later version, or do not fit together."""
 
 
 class StoreUnavailableError(DriftlineError):
