@@ -7,16 +7,22 @@
     +-- DeclarationError        columns.yaml or an option that contradicts itself or the data
     +-- UnusableReferenceError  a reference file that is foreign, corrupt, or does not fit the request
     +-- PayloadError            stored counts or sketches that are corrupt, of a later version, or do not fit together
+    +-- DecodeError             a request body that cannot be taken: the HTTP status, and what was wanted
     +-- StoreUnavailableError   the store cannot be reached, is full, or is read-only: try again later
 
 Texts never hold a value of a row. Adapters translate once, at their border, `from error`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 __all__ = [
     "DeclarationError",
+    "DecodeError",
     "DriftlineError",
     "InputError",
     "PayloadError",
+    "RowError",
     "StoreUnavailableError",
     "UnusableReferenceError",
 ]
@@ -40,6 +46,34 @@ class UnusableReferenceError(DriftlineError):
 
 class PayloadError(DriftlineError):
     """Stored counts or sketches are corrupt, of a later version, or do not fit together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowError:
+    """One row that was refused, or one column: where, and what was wanted. Rows are counted from 1."""
+
+    row: int | None
+    column: str | None = None
+    reason: str
+
+
+class DecodeError(DriftlineError):
+    """A request body cannot be taken; the text says what was wanted.
+
+    Parameters
+    ----------
+    status : int
+        Of HTTP: 400 unreadable, 413 too large, 415 not a type that is taken, 422 readable but not valid.
+    detail : str
+    errors : sequence of RowError
+        Where it is wrong, if that can be told.
+    """
+
+    def __init__(self, status: int, detail: str, errors: Sequence[RowError] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = tuple(errors)
 
 
 class StoreUnavailableError(DriftlineError):

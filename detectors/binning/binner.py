@@ -68,6 +68,8 @@ class Binner:
         missing = self.columns[index].value_bins
         table = self._table(index, _family(numbers.values.dtype))
         found = ranks(table, numbers.values, missing)
+        for big in numbers.big:
+            found[big.rows] = ranks(self._table(index, _family(big.values.dtype)), big.values[big.rows], missing)
         if numbers.missing is not None:
             found[numbers.missing] = missing
         if numbers.invalid is not None:

@@ -5,7 +5,7 @@ pandas are missing; anything else, such as text, is invalid. A text cell that re
 common null token is missing; the rest is invalid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.arrays import BoolArray, FloatArray
-from detectors.binning.values import ColumnValues, DictionaryValues, Numbers, TextValues, Values, is_null
+from detectors.binning.values import BigIntegers, ColumnValues, DictionaryValues, Numbers, TextValues, Values, is_null
 
 __all__ = ["NULL_TOKENS", "as_numbers"]
 
@@ -85,7 +85,7 @@ def _with_missing(numbers: Numbers, missing: BoolArray | None) -> Numbers:
         return numbers
     invalid = None if numbers.invalid is None else numbers.invalid & ~missing
     missing = missing if numbers.missing is None else missing | numbers.missing
-    return Numbers(values=numbers.values, missing=missing, invalid=invalid)
+    return replace(numbers, missing=missing, invalid=invalid)
 
 
 def _from_dictionary(entries: Numbers, codes: npt.NDArray[np.integer[Any]]) -> Numbers:
@@ -95,7 +95,8 @@ def _from_dictionary(entries: Numbers, codes: npt.NDArray[np.integer[Any]]) -> N
     index = np.where(null, 0, codes)
     invalid = None if entries.invalid is None else entries.invalid[index] & ~null
     missing = null if entries.missing is None else null | entries.missing[index]
-    return Numbers(values=entries.values[index], missing=missing, invalid=invalid)
+    big = tuple(BigIntegers(rows=part.rows[index] & ~null, values=part.values[index]) for part in entries.big)
+    return Numbers(values=entries.values[index], missing=missing, invalid=invalid, big=big)
 
 
 def _from_objects(objects: list[Any]) -> Numbers:
@@ -113,7 +114,7 @@ def _from_objects(objects: list[Any]) -> Numbers:
             missing[row] = True
         else:
             invalid[row] = True
-    return Numbers(values=_from_plain(numbers).values, missing=missing, invalid=invalid)
+    return replace(_from_plain(numbers), missing=missing, invalid=invalid)
 
 
 def _number(value: object) -> int | float | None:
@@ -135,9 +136,17 @@ def _from_plain(numbers: list[int | float]) -> Numbers:
         info = np.iinfo(dtype)
         if all(info.min <= n <= info.max for n in numbers):
             return Numbers(values=np.array([int(n) for n in numbers], dtype=dtype))
-    # Huge integers beside fractions: no one type holds both. The nearest double keeps the order, and the bin wherever
-    # no reference point lies between the integer and its double.
-    return Numbers(values=np.array([_as_double(n) for n in numbers], dtype=np.float64))
+    # Huge integers beside fractions: no one type holds both. Alone each would be compared as what it is; so it is here.
+    return Numbers(values=np.array([_as_double(n) for n in numbers], dtype=np.float64), big=tuple(_big_parts(numbers)))
+
+
+def _big_parts(numbers: list[int | float]) -> Iterator[BigIntegers]:
+    ends = {np.int64: (-(1 << 63), (1 << 63) - 1), np.uint64: (1 << 63, (1 << 64) - 1)}
+    for dtype, (low, high) in ends.items():
+        own = [n if isinstance(n, int) and abs(n) > _EXACT and low <= n <= high else 0 for n in numbers]
+        if any(own):
+            values = np.array(own, dtype=dtype)
+            yield BigIntegers(rows=values != 0, values=values)
 
 
 def _finite(number: float) -> bool:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from detectors.arrays import BoolArray
 
 __all__ = [
+    "BigIntegers",
     "ColumnValues",
     "DictionaryValues",
     "Numbers",
@@ -93,6 +94,22 @@ def size_of(values: "Values") -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BigIntegers:
+    """Integers beyond 2**53 among numbers that no integer type holds, such as fractions.
+
+    Parameters
+    ----------
+    rows : ndarray of bool, shape [n_rows]
+        Where they are.
+    values : ndarray of int64 or uint64, shape [n_rows]
+        Elsewhere its entries mean nothing.
+    """
+
+    rows: BoolArray
+    values: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Numbers:
     """A column read as numbers.
 
@@ -104,12 +121,16 @@ class Numbers:
         Rows whose entry in `values` means nothing.
     absent : ndarray of bool, shape [n_rows], optional
         Rows whose event does not have the column at all; a subset of `missing`.
+    big : tuple of BigIntegers
+        Where `values` has only the nearest double of an integer: the integer, so that the rows beside it do not change
+        its bin. At most one of each type.
     """
 
     values: npt.NDArray[Any]
     missing: BoolArray | None = None
     invalid: BoolArray | None = None
     absent: BoolArray | None = None
+    big: tuple[BigIntegers, ...] = ()
 
     @property
     def present(self) -> BoolArray:
@@ -147,7 +168,8 @@ def selected(values: Values, rows: BoolArray) -> Values:
             return ColumnValues(values=values.values[rows], missing=some(values.missing), absent=absent)
         case Numbers():
             missing, invalid = some(values.missing), some(values.invalid)
-            return Numbers(values=values.values[rows], missing=missing, invalid=invalid, absent=absent)
+            big = tuple(BigIntegers(rows=part.rows[rows], values=part.values[rows]) for part in values.big)
+            return Numbers(values=values.values[rows], missing=missing, invalid=invalid, absent=absent, big=big)
         case DictionaryValues():
             return DictionaryValues(codes=values.codes[rows], dictionary=values.dictionary, absent=absent)
         case TextValues():  # pragma: no branch - nothing else is left

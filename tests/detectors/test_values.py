@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from detectors.binning import Binner, ColumnValues, DictionaryValues, TextValues, as_numbers
 from detectors.binning.categories import INVALID, MISSING, category_of, digest, tally
@@ -259,3 +261,39 @@ def test_numeric_columns_without_points_have_one_bin():
     column = NumericColumn(name="x", role="input", points=np.empty(0), atoms=np.empty(0, dtype=np.bool_))
 
     assert bins(column, objects(1, None, "x")) == [0, 1, 2]
+
+
+BIG = st.integers(-(2**64), 2**65)
+ANYTHING = st.one_of(
+    BIG, st.floats(), st.booleans(), st.none(), st.text(max_size=2), st.sampled_from([2**53 + 1, 2**63, -(2**63)])
+)
+
+
+@pytest.mark.parametrize(
+    "points", [[0.5, 2.0**53, 2.0**60], [0, 2**53 + 1, 2**60 + 1], np.array([1, 2**63 + 1], dtype=np.uint64)]
+)
+@given(data=st.lists(ANYTHING, min_size=1, max_size=8))
+def test_the_rows_beside_a_number_do_not_change_its_bin(points, data):
+    points = np.asarray(points)
+    column = NumericColumn(name="n", role="input", points=points, atoms=np.ones(points.size, dtype=np.bool_))
+
+    together = bins(column, objects(*data))
+
+    assert together == [bins(column, objects(value))[0] for value in data]
+    cells = [str(value) for value in data if not isinstance(value, str)]
+    assert bins(column, TextValues(cells=cells)) == [bins(column, TextValues(cells=[cell]))[0] for cell in cells]
+
+
+def test_big_integers_among_fractions_stay_what_they_are():
+    numbers = as_numbers(objects(0.5, 2**53 + 1, -(2**60) - 1, 2**63 + 1, 2**64 + 1, None))
+    some = selected(numbers, np.array([True, True, False, False, False, True]))
+    coded = as_numbers(DictionaryValues(codes=np.array([1, -1, 0]), dictionary=[0.5, 2**53 + 1]))
+
+    assert [(big.values.dtype.name, big.values[big.rows].tolist()) for big in numbers.big] == [
+        ("int64", [2**53 + 1, -(2**60) - 1]),
+        ("uint64", [2**63 + 1]),
+    ]
+    assert [big.values[big.rows].tolist() for big in some.big] == [[2**53 + 1], []]
+    assert [(big.rows.tolist(), big.values[big.rows].tolist()) for big in coded.big] == [
+        ([True, False, False], [2**53 + 1])
+    ]
