@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from detectors.arrays import Counts
 from service.errors import PayloadError
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "encode_dense",
     "encode_sparse",
     "merge",
+    "summed",
     "unwrap_sketch",
     "wrap_sketch",
 ]
@@ -116,6 +118,14 @@ def add_into(total: _Ints, payload: bytes) -> None:
         total[positions] += counts
 
 
+def summed(payloads: Sequence[bytes], n_bins: int) -> Counts:
+    """Sum of payloads of counts, int64[n_bins]; of none it is zero."""
+    total = np.zeros(n_bins, dtype=np.int64)
+    for payload in payloads:
+        add_into(total, payload)
+    return Counts(total)
+
+
 def bins_of(payload: bytes) -> int:
     """Number of bins of a payload of counts."""
     return _header(payload)[2]
@@ -155,9 +165,7 @@ def unwrap_sketch(payload: bytes) -> bytes:
 
 
 def _merge_counts(payloads: Sequence[bytes]) -> bytes:
-    total = np.zeros(bins_of(payloads[0]), dtype=np.int64)
-    for payload in payloads:
-        add_into(total, payload)
+    total = summed(payloads, bins_of(payloads[0]))
     try:
         return encode_dense(total)
     except ValueError as error:
