@@ -105,7 +105,8 @@ class TargetConfiguration(_Document):
         default=None, description="where to; for github the base of its API (default https://api.github.com)"
     )
     repository: (
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}/[A-Za-z0-9._-]{1,100}$")] | None
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}/[A-Za-z0-9._-]{0,99}[A-Za-z0-9_-]$")]
+        | None
     ) = Field(default=None, description="github: owner/repo")
     event_type: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] | None = Field(
         default=None,
@@ -143,7 +144,7 @@ class TargetConfiguration(_Document):
 
     @model_validator(mode="after")
     def _tokens_travel_encrypted(self) -> Self:
-        plain = isinstance(self.url, str) and self.url.startswith("http:")
+        plain = isinstance(self.url, str) and urlsplit(self.url).scheme == "http"
         if plain and self.token is not None and not self.allow_private:
             raise ValueError("a token is not sent over plain http: wanted https, or allow_private inside a cluster")
         return self
