@@ -1,0 +1,136 @@
+"""Dropping what is kept no longer, bit by bit: numbers are read outside the write lock, and dropped some at a time.
+
+What is dropped twice, by two processes at once, is counted once: by the one that found it there.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from service.ports import Keeping
+from service.storage.sqlite.lane import Lanes
+
+__all__ = ["drop_deleted_models", "drop_leases", "evict_marks", "expire"]
+
+_BATCH: Final = 100  # panes or evaluations of 33 KiB are dropped in 4 ms
+_MARKS_BATCH: Final = 1_000
+
+_PANE: Final = "DELETE FROM panes WHERE id = ?"
+_DELTA: Final = "DELETE FROM deltas WHERE id = ?"
+_EVALUATION: Final = "DELETE FROM evaluations WHERE sequence = ?"
+_DECISION: Final = "DELETE FROM decisions WHERE id = ?"
+_EPISODE: Final = "DELETE FROM episodes WHERE number = ?"
+_SERIES: Final = "DELETE FROM series WHERE id = ?"
+_DIRTY: Final = "DELETE FROM dirty WHERE model_id = ? AND version = ? AND window_start_us = ?"
+_MARK: Final = "DELETE FROM marks WHERE model_id = ? AND number = ?"
+_DELETED_MODEL: Final = "DELETE FROM deleted_models WHERE id = ?"
+_LEASE: Final = "DELETE FROM leases WHERE name = ? AND until_us = ?"
+
+# Of deleted models; the series before the model, so that an interrupted round can be taken up again.
+_OF_DELETED: Final = (
+    (_PANE, "SELECT id FROM panes WHERE series_id IN (SELECT id FROM series WHERE model_id = ?)"),
+    (_DELTA, "SELECT id FROM deltas WHERE series_id IN (SELECT id FROM series WHERE model_id = ?)"),
+    (_SERIES, "SELECT id FROM series WHERE model_id = ?"),
+    (_EVALUATION, "SELECT sequence FROM evaluations WHERE model_id = ?"),
+    (_DECISION, "SELECT id FROM decisions WHERE model_id = ?"),
+    (_MARK, "SELECT model_id, number FROM marks WHERE model_id = ?"),
+    (_DELETED_MODEL, "SELECT id FROM deleted_models WHERE id = ?"),
+)
+
+_OF_VERSION: Final = "(SELECT id FROM series WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?))"
+_OLD_PANES: Final = f"SELECT id FROM panes WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?"  # noqa: S608 - ours
+_OLD_DELTAS: Final = f"SELECT id FROM deltas WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?"  # noqa: S608 - ours
+_OLD_DIRTY: Final = """
+    SELECT model_id, version, window_start_us FROM dirty
+    WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND window_start_us <= ?"""
+_OLD_DECISIONS: Final = (
+    (
+        _EVALUATION,
+        """SELECT sequence FROM evaluations
+           WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND end_us < ?""",
+    ),
+    (
+        _DECISION,
+        """SELECT id FROM decisions
+           WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND end_us < ?""",
+    ),
+    (
+        _EPISODE,
+        """SELECT number FROM episodes
+           WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND until_us < ? AND NOT open""",
+    ),
+)
+
+_MARKS_SPAN: Final = "SELECT min(number), max(number) FROM marks WHERE model_id = ?"
+_MARKS_KEPT: Final = "SELECT number FROM marks WHERE model_id = ? AND at_us >= ? ORDER BY number LIMIT 1"
+
+
+async def drop_deleted_models(lanes: Lanes) -> None:
+    """Drop what is large of models that were deleted."""
+    for model in await lanes.keeper.read(_found("SELECT id FROM deleted_models")):
+        for statement, query in _OF_DELETED:
+            await _drop_found(lanes, statement, query, model)
+
+
+async def expire(lanes: Lanes, keeping: Keeping) -> int:
+    """Drop what is older than is kept of a version; how many panes."""
+    dropped = 0
+    if keeping.expire_before_us is not None:
+        oldest = (keeping.version, keeping.model, keeping.expire_before_us - keeping.base_window_us)
+        dropped = await _drop_found(lanes, _PANE, _OLD_PANES, oldest)
+        await _drop_found(lanes, _DELTA, _OLD_DELTAS, oldest)
+        await _drop_found(lanes, _DIRTY, _OLD_DIRTY, oldest)  # nobody can evaluate them again
+    if keeping.evaluations_before_us is not None:
+        for statement, query in _OLD_DECISIONS:
+            await _drop_found(lanes, statement, query, (keeping.version, keeping.model, keeping.evaluations_before_us))
+    return dropped
+
+
+async def evict_marks(lanes: Lanes, before_us: int, number_max: int) -> int:
+    """Drop marks that were made before a time, and the oldest beyond a number a model; how many for their number."""
+    evicted = 0
+    for (model_id,) in await lanes.keeper.read(_found("SELECT id FROM models")):
+        first, by_time, last = await lanes.keeper.read(partial(_marks_to_evict, model_id, before_us, number_max))
+        await _drop(lanes, _MARK, ((model_id, number) for number in range(first, by_time)))
+        evicted += await _drop(lanes, _MARK, ((model_id, number) for number in range(by_time, last)))
+    return evicted
+
+
+async def drop_leases(lanes: Lanes, now_us: int) -> None:
+    """Drop leases that have run out, which is the same as none."""
+    await _drop_found(lanes, _LEASE, "SELECT name, until_us FROM leases WHERE until_us <= ?", (now_us,))
+
+
+def _marks_to_evict(
+    model_id: int, before_us: int, number_max: int, connection: sqlite3.Connection
+) -> tuple[int, int, int]:
+    """First mark, first that is young enough, and first that is within the number as well."""
+    first, last = connection.execute(_MARKS_SPAN, (model_id,)).fetchone()
+    if first is None:
+        return 0, 0, 0
+    # A mark behind a younger one stays: the clock was set back, and one kept too long does no harm.
+    kept = connection.execute(_MARKS_KEPT, (model_id, before_us)).fetchone()
+    by_time = last + 1 if kept is None else kept[0]
+    return first, by_time, max(by_time, last + 1 - number_max)
+
+
+async def _drop_found(lanes: Lanes, statement: str, query: str, arguments: Sequence[object]) -> int:
+    return await _drop(lanes, statement, iter(await lanes.keeper.read(_found(query, arguments))))
+
+
+async def _drop(lanes: Lanes, statement: str, keys: Iterator[tuple[object, ...]]) -> int:
+    dropped = 0
+    size = _MARKS_BATCH if statement == _MARK else _BATCH
+    while batch := list(islice(keys, size)):
+        dropped += await lanes.writer.write(partial(_drop_batch, statement, batch))
+    return dropped
+
+
+def _found(query: str, arguments: Sequence[object] = ()) -> Callable[[sqlite3.Connection], Sequence[tuple[Any, ...]]]:
+    return lambda connection: connection.execute(query, arguments).fetchall()
+
+
+def _drop_batch(statement: str, keys: Sequence[tuple[object, ...]], connection: sqlite3.Connection) -> int:
+    return connection.executemany(statement, keys).rowcount
