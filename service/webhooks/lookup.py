@@ -49,8 +49,7 @@ class Lookup:
 
     def _end(self, host: str, future: "asyncio.Future[Sequence[str]]") -> None:
         del self._under_way[host]
-        if not future.cancelled():
-            future.exception()  # all who waited may have gone: then nobody else looks at it
+        future.exception()  # all who waited may have gone: then nobody else looks at it
 
     def _resolve(self, host: str, future: "asyncio.Future[Sequence[str]]") -> None:
         answer: Sequence[str] | OSError
@@ -65,8 +64,6 @@ class Lookup:
 
 
 def _set(future: "asyncio.Future[Sequence[str]]", answer: Sequence[str] | OSError) -> None:
-    if future.done():
-        return
     if isinstance(answer, OSError):
         future.set_exception(answer)
     else:
