@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from detectors.arrays import BoolArray, Counts, FloatArray, IndexArray, running_sums, sums
 from detectors.columns import NumericColumn
+from detectors.reference.finish import support
 from detectors.reference.model import Reference
 
 __all__ = ["Comparer", "Comparison", "FinePair", "GroupPair"]
@@ -190,7 +191,7 @@ class Comparer:
         self._fine_bins = _ragged_index(layout.starts[self._numeric], self._fine_sizes)
         numeric = [c for c in reference.columns if isinstance(c, NumericColumn)]
         means = np.split(reference.means[self._fine_bins], self._fine_starts[1:]) if numeric else []
-        self._support = np.concatenate([_support(c, m) for c, m in zip(numeric, means, strict=True)] or [np.empty(0)])
+        self._support = np.concatenate([support(c, m) for c, m in zip(numeric, means, strict=True)] or [np.empty(0)])
         self._singletons = np.concatenate([c.singletons for c in numeric] or [np.empty(0, dtype=np.bool_)])
         self._fine_reference = Counts(reference.counts[self._fine_bins])
         self._fine_sums = running_sums(self._fine_reference, self._fine_starts, self._fine_sizes)
@@ -238,13 +239,3 @@ def _ragged_index(starts: IndexArray, sizes: IndexArray) -> IndexArray:
     before = np.cumsum(sizes) - sizes
     index: IndexArray = np.arange(int(sizes.sum()), dtype=np.intp) + np.repeat(starts - before, sizes)
     return index
-
-
-def _support(column: NumericColumn, means: FloatArray) -> FloatArray:
-    """Where rows of each bin lie: the outer bins at the extremes, others at their mean, empty ones in their middle."""
-    if not column.points.size:
-        return np.zeros(1)
-    points = column.points.astype(np.float64)
-    upper = np.append(np.repeat(points, 1 + column.atoms), points[-1])
-    lower = np.concatenate([points[:1], upper[:-1]])
-    return np.where(np.isnan(means), lower / 2 + upper / 2, means)

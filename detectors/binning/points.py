@@ -47,7 +47,12 @@ class Points:
     own_groups: BoolArray
 
 
-def points_of(distinct: npt.NDArray[Any], counts: npt.NDArray[np.int64], resolution: int = RESOLUTION) -> Points:
+def points_of(
+    distinct: npt.NDArray[Any],
+    counts: npt.NDArray[np.int64],
+    resolution: int = RESOLUTION,
+    single: BoolArray | None = None,
+) -> Points:
     """Choose points and groups.
 
     Parameters
@@ -58,6 +63,9 @@ def points_of(distinct: npt.NDArray[Any], counts: npt.NDArray[np.int64], resolut
         How often each occurs; a value known only to lie in the range, such as the minimum beside a sample, may have 0.
     resolution : int
         At most this many points, 32 to 4,096.
+    single : ndarray of bool, shape [n], optional
+        Where values are only known by cells (`detectors.learning`): `distinct` are then the largest values of the cells,
+        and here stands which cells hold one value. All do by default.
 
     Returns
     -------
@@ -67,13 +75,16 @@ def points_of(distinct: npt.NDArray[Any], counts: npt.NDArray[np.int64], resolut
     total = int(cumulative[-1]) if counts.size else 0
     ranks = -(-np.arange(1, _DECILES) * total // _DECILES) - 1
     deciles = np.searchsorted(cumulative, ranks, side="right")
+    ends, own = _groups(distinct.size, deciles)
+    if single is not None:
+        ends, own = _parted(ends, own, single, cumulative)
     if distinct.size <= resolution:
         chosen = np.arange(distinct.size)
     else:
-        grid = np.round(np.linspace(0, total - 1, resolution - deciles.size - 2)).astype(np.int64)
+        apart = np.setdiff1d(ends, deciles)
+        grid = np.round(np.linspace(0, total - 1, resolution - deciles.size - apart.size - 2)).astype(np.int64)
         at_ranks = np.searchsorted(cumulative, grid, side="right")
-        chosen = np.unique(np.concatenate([[0], at_ranks, deciles, [distinct.size - 1]]))
-    ends, own = _groups(distinct.size, deciles)
+        chosen = np.unique(np.concatenate([[0], at_ranks, deciles, apart, [distinct.size - 1]]))
     return Points(
         values=distinct[chosen],
         every_value=distinct.size <= resolution,
@@ -93,3 +104,14 @@ def _groups(n_distinct: int, deciles: npt.NDArray[np.intp]) -> tuple[npt.NDArray
     # The bins above the maximum belong to the outer group, so no group ends at it.
     keep = (ends < n_distinct - 1) | own
     return ends[keep], own[keep]
+
+
+def _parted(
+    ends: npt.NDArray[np.intp], own: BoolArray, single: BoolArray, cumulative: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.intp], BoolArray]:
+    # A cell of more than one value has no edge just below its largest one. The end of the cell in front parts it as well.
+    apart = ends[own & ~single[ends]] - 1
+    apart = apart[cumulative[apart] > 0]
+    together = np.concatenate([ends, apart])
+    order = np.argsort(together)
+    return together[order], np.concatenate([own & single[ends], np.zeros(apart.size, dtype=np.bool_)])[order]

@@ -1,17 +1,15 @@
 """The second pass over the training data: counts, means and blocks; then the reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, Counts, FloatArray, IndexArray, frozen
+from detectors.arrays import BoolArray, Counts, IndexArray, frozen
 from detectors.binning.binner import Binner
 from detectors.binning.numbers import as_numbers
 from detectors.binning.values import Numbers, Values
-from detectors.columns import CategoricalColumn, Column
-from detectors.reference.finish import bin_means, final_column, moments
+from detectors.reference.finish import Finished, finished
 from detectors.reference.model import Blocks, Reference
 from detectors.reference.plan import ColumnPlan
 
@@ -130,22 +128,9 @@ class Builder:
             squares = np.bincount(bins, weights=np.square(numbers - self._plans[index].center), minlength=end - start)
         self._squares[index] += squares[1:-3].sum()  # infinities lie in the outermost bins
 
-    def _finish_column(self, index: int) -> "_Finished":
-        plan = self._plans[index]
+    def _finish_column(self, index: int) -> Finished:
         start, end = self._binner.layout.offsets[index : index + 2].tolist()
-        counts, totals = self._counts[start:end], self._sums[start:end]
-        if isinstance(plan.column, CategoricalColumn):
-            nothing = np.full(counts.size, np.nan)
-            return _Finished(plan.column, counts, plan.group_starts, nothing, np.nan, np.nan)
-        column, kept = final_column(plan.column, counts, plan)
-        # Bins between edges that are dropped flow together; the two special bins stay as they are.
-        starts = np.flatnonzero(np.concatenate([[True], kept, [True, True]]))
-        with np.errstate(over="ignore", invalid="ignore"):
-            merged_counts, merged_totals = np.add.reduceat(counts, starts), np.add.reduceat(totals, starts)
-        means = bin_means(column, merged_counts, merged_totals)
-        mean, deviation = moments(counts[1:-3], totals[1:-3], float(self._squares[index]), plan.center)
-        group_starts = np.searchsorted(starts, plan.group_starts).astype(np.intp)
-        return _Finished(column, merged_counts, frozen(group_starts), means, mean, deviation)
+        return finished(self._plans[index], self._counts[start:end], self._sums[start:end], float(self._squares[index]))
 
     def _finish_blocks(self) -> Blocks:
         starts = sorted(self._blocks)
@@ -155,16 +140,6 @@ class Builder:
             rows=frozen(np.array([self._block_rows[start] for start in starts], dtype=np.int64)),
             counts=frozen(np.array(counts, dtype=np.int64).reshape(len(starts), int(self._segment_offsets[-1]))),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    column: Column
-    counts: npt.NDArray[np.int64]
-    group_starts: IndexArray
-    means: FloatArray
-    mean: float
-    deviation: float
 
 
 def _parts(starts_s: npt.NDArray[np.int64] | None, n_rows: int) -> tuple[npt.NDArray[np.int64], IndexArray]:

@@ -7,17 +7,19 @@ stay is decided when all rows are counted (see `detectors.reference.finish`). Lo
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from detectors.arrays import IndexArray
+from detectors.arrays import BoolArray, IndexArray
 from detectors.binning.categories import digest
 from detectors.binning.points import RESOLUTION, points_of
 from detectors.columns import CategoricalColumn, Column, NumericColumn, Role
 from detectors.reference.pools import pooled
 from detectors.reference.survey import CategoricalSurvey, NumericSurvey
 
-__all__ = ["CATEGORIES_MAX", "ColumnPlan", "plan_of"]
+__all__ = ["CATEGORIES_MAX", "ColumnPlan", "numeric_plan", "plan_of"]
 
 CATEGORIES_MAX = 1000
 """Categories with a bin of their own, by default."""
@@ -77,13 +79,40 @@ def plan_of(
     ColumnPlan
     """
     if isinstance(survey, NumericSurvey):
-        return _numeric(name, role, survey, resolution)
+        distinct, counts, exact = survey.finish()
+        return numeric_plan(name, role, distinct, counts, exact=exact, resolution=resolution)
     return _categorical(name, role, survey, categories_max)
 
 
-def _numeric(name: str, role: Role, survey: NumericSurvey, resolution: int) -> ColumnPlan:
-    distinct, counts, exact = survey.finish()
-    points = points_of(distinct, counts, resolution)
+def numeric_plan(
+    name: str,
+    role: Role,
+    distinct: npt.NDArray[Any],
+    counts: npt.NDArray[np.int64],
+    *,
+    exact: bool,
+    resolution: int = RESOLUTION,
+    single: BoolArray | None = None,
+) -> ColumnPlan:
+    """Choose the bins and groups of a numeric column whose values are known.
+
+    Parameters
+    ----------
+    name : str
+    role : {"input", "output"}
+    distinct : ndarray of float64, int64 or uint64, shape [n]
+    counts : ndarray of int64, shape [n]
+    exact : bool
+        Whether these are all the values of the data.
+    resolution : int
+    single : ndarray of bool, shape [n], optional
+        As for `points_of`, which says more of the others too.
+
+    Returns
+    -------
+    ColumnPlan
+    """
+    points = points_of(distinct, counts, resolution, single)
     column = NumericColumn(
         name=name, role=role, points=points.values, atoms=np.ones(points.values.size, dtype=np.bool_)
     )
