@@ -52,7 +52,7 @@ class PayloadError(DriftlineError):
 class RowError:
     """One row that was refused, or one column: where, and what was wanted. Rows are counted from 1."""
 
-    row: int | None
+    row: int
     column: str | None = None
     reason: str
 
