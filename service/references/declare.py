@@ -1,15 +1,14 @@
 """`columns.yaml`: what the user declares of the columns."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from detectors.binning.points import RESOLUTION, RESOLUTION_MAX, RESOLUTION_MIN
 from detectors.reference import CATEGORIES_MAX
 from service.domain.declarations import ColumnDeclaration
 from service.domain.durations import zone_of
+from service.domain.yaml_tree import read_yaml
 from service.errors import DeclarationError, InputError
 
 __all__ = ["Declarations", "read_declarations"]
@@ -45,16 +44,12 @@ def read_declarations(path: Path) -> Declarations:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name}: cannot be read ({type(error).__name__})") from error
+    tree = read_yaml(text)
+    if tree.faults:
+        fault = tree.faults[0]
+        raise DeclarationError(f"{path.name}: {fault.text}" + (f", line {fault.line}" if fault.line else ""))
     try:
-        repeated = next(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)), None)
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise DeclarationError(f"{path.name}: not YAML" + (f", line {mark.line + 1}" if mark else "")) from error
-    if repeated is not None:
-        raise DeclarationError(f"{path.name}: line {repeated + 1} repeats a key")
-    try:
-        declarations = Declarations.model_validate({} if document is None else document)
+        declarations = Declarations.model_validate({} if tree.data is None else tree.data)
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'document'}: {fault['msg'].lower()}" for fault in error.errors()
@@ -64,17 +59,3 @@ def read_declarations(path: Path) -> Declarations:
     if sum(column.role == "time" for column in declarations.columns.values()) > 1:
         raise DeclarationError(f"{path.name}: more than one column has the role 'time'")
     return declarations
-
-
-def _repeated_keys(node: yaml.Node | None) -> Iterator[int]:
-    """Lines of keys that stand twice in one mapping; a plain load keeps the last and says nothing."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key.start_mark.line
-            seen.add(key.value)
-            yield from _repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated_keys(item)

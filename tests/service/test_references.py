@@ -60,8 +60,8 @@ def test_declarations_are_read(tmp_path):
         ("resolution: 8", "resolution"),
         ("time_zone: Mars/Base", "IANA"),
         ("time_zone: ../etc/passwd", "IANA"),
-        ("columns:\n  x: {role: input}\n  x: {role: output}", "line 3 repeats a key"),
-        ("a: [{b: 1, b: 2}]", "line 1 repeats a key"),
+        ("columns:\n  x: {role: input}\n  x: {role: output}", "repeats a key, line 3"),
+        ("a: [{b: 1, b: 2}]", "repeats a key, line 1"),
         ("columns:\n  x: {role: time}\n  y: {role: time}", "more than one"),
     ],
 )

@@ -1,0 +1,213 @@
+"""The settings: what `driftline.yaml` may hold, with defaults, limits and meanings.
+
+Secrets never stand there: keys by their hash, secrets of targets by the name of a variable or a file. Sizes are in bytes,
+as a number or with a unit (`64MiB`); durations are as everywhere (`30s`, `24h`, `7d`).
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+
+from service.domain.configuration import ModelConfiguration, Name
+from service.domain.durations import Duration
+from service.domain.targets import TargetConfiguration
+
+__all__ = [
+    "AuthSettings",
+    "KeySettings",
+    "LimitSettings",
+    "ModelSettings",
+    "Scope",
+    "ServerSettings",
+    "Settings",
+    "StoreSettings",
+    "VersionSettings",
+]
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+Scope = Literal["ingest", "read", "admin", "metrics"]
+
+_Size = Annotated[ByteSize, Field(ge=1), WithJsonSchema({"type": ["integer", "string"], "examples": ["64MiB"]})]
+_Count = Annotated[int, Field(ge=1, le=10**12)]
+_Hash = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+def _address(text: str | None) -> str | None:
+    if text is not None:
+        host, colon, port = text.rpartition(":")
+        if not (host and colon and port.isascii() and port.isdecimal() and int(port) <= 65_535):  # noqa: PLR2004 - TCP
+            raise ValueError("wanted a host and a port, such as 0.0.0.0:9090")
+    return text
+
+
+class ServerSettings(_Document):
+    """Where the service listens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="address of the API and the page")
+    port: int = Field(default=8080, ge=0, le=65_535, description="0 takes any that is free")
+    ops_address: Annotated[str | None, AfterValidator(_address)] = Field(
+        default=None, description="host:port of a listener of its own for health and metrics"
+    )
+    readiness: Literal["service", "sidecar"] = Field(
+        default="service", description="sidecar stays ready while the store fails: its pod must keep serving the model"
+    )
+    root_path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])?$")] = Field(
+        default="", description="path under which a proxy publishes the service, such as /driftline"
+    )
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the API."""
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class StoreSettings(_Document):
+    """Where counts and decisions are kept."""
+
+    path: Path = Field(
+        default=Path("driftline.db"), description="of the database, or a directory in which it is driftline.db"
+    )
+    durability: Literal["process", "power"] = Field(
+        default="process", description="what an acknowledged row survives: a killed process, or a power cut too"
+    )
+
+    @property
+    def database(self) -> Path:
+        """Path of the database file."""
+        return self.path / "driftline.db" if self.path.is_dir() else self.path
+
+
+class KeySettings(_Document):
+    """An API key, by its hash; `driftline config key` makes one."""
+
+    name: Name
+    hash: _Hash
+    scopes: Annotated[frozenset[Scope], Field(min_length=1)] = Field(description="what it may do; none implies another")
+    models: frozenset[Name] | None = Field(default=None, description="the only models that it is for; all by default")
+
+
+class AuthSettings(_Document):
+    """Who may do what. Without keys the API listens on loopback only, unless `auth: none` is said."""
+
+    keys: tuple[KeySettings, ...] = Field(default=(), max_length=1_000)
+
+
+def _auth_tag(value: Any) -> str:
+    return "none" if isinstance(value, str) else "keys"
+
+
+_Auth = Annotated[
+    Annotated[AuthSettings, Tag("keys")] | Annotated[Literal["none"], Tag("none")], Discriminator(_auth_tag)
+]
+
+
+class LimitSettings(_Document):
+    """What the service takes, holds and keeps at most."""
+
+    body_bytes_max: _Size = Field(
+        default=ByteSize(64 * MIB), description="request body as it is sent; streams are exempt"
+    )
+    inflated_bytes_max: _Size = Field(default=ByteSize(64 * MIB), description="request body after decompression")
+    json_bytes_max: _Size = Field(default=ByteSize(MIB), description="JSON body; NDJSON and Arrow take any length")
+    json_rows_max: _Count = Field(default=1_000, description="rows of a JSON body")
+    upload_bytes_max: _Size = Field(default=ByteSize(2 * GIB), description="training data uploaded for a reference")
+    nesting_max: int = Field(default=32, ge=4, le=200, description="depth of a JSON body")
+    batch_rows_max: _Count = Field(default=1_000_000, description="rows of a CSV or Parquet body")
+    columns_max: _Count = Field(default=10_000, description="columns of a body, and of a reference")
+    category_bytes_max: _Size = Field(default=ByteSize(KIB), description="length of a category's name")
+    models_max: _Count = Field(default=1_000, description="models")
+    versions_max: _Count = Field(default=100, description="versions of a model")
+    unknown_models: Literal["refuse", "learn"] = Field(
+        default="refuse", description="learn: rows for an unknown model make one, whose reference is learned from them"
+    )
+    buffer_rows_max: _Count = Field(default=200_000, description="rows that wait for a commit; beyond: 429")
+    buffer_bytes_max: _Size = Field(
+        default=ByteSize(256 * MIB), description="bytes that wait for a commit; beyond: 429"
+    )
+    idempotency_retention: Duration = Field(default="24h", description="a repeated request is recognised for so long")
+    idempotency_max: _Count = Field(default=1_000_000, description="requests of a model that are remembered")
+    request_timeout: Duration = Field(default="60s", description="for a request and its answer; streams are exempt")
+    silence_timeout: Duration = Field(default="30s", description="without a byte of a body that has begun")
+    keep_alive_timeout: Duration = Field(
+        default="65s", description="of an idle connection; longer than load balancers'"
+    )
+    stop_timeout: Duration = Field(default="20s", description="to finish what was begun when the service is stopped")
+    series_max: _Count = Field(default=200_000, description="series of models in /metrics")
+    rows_exposed_min: int = Field(
+        default=10, ge=0, description="no distribution of fewer rows is shown; 0 turns it off"
+    )
+    evaluations_retention: Duration = Field(
+        default="400d", description="evaluations and closed episodes are kept so long"
+    )
+
+
+def _reference(text: str | None) -> str | None:
+    if text is None or "://" not in text:
+        return text
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and "@" not in url.netloc
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("wanted a path, or an http or https address without user and password")
+    return text
+
+
+class VersionSettings(_Document):
+    """A version of a model, and its reference."""
+
+    reference: Annotated[str | None, AfterValidator(_reference), Field(min_length=1, max_length=4096)] = Field(
+        default=None, description="path or http(s) address of a reference file; without one the version learns"
+    )
+    id: _Hash | None = Field(default=None, description="id that the reference must have")
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the reference is fetched over HTTP."""
+        return self.reference is not None and "://" in self.reference
+
+
+class ModelSettings(ModelConfiguration):
+    """Configuration of a model, and its versions."""
+
+    versions: dict[Name, VersionSettings] = Field(default_factory=dict)
+
+    @property
+    def configuration(self) -> ModelConfiguration:
+        """The configuration alone, as the store keeps it."""
+        return ModelConfiguration(**{name: getattr(self, name) for name in ModelConfiguration.model_fields})
+
+
+class Settings(_Document):
+    """The whole file."""
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    auth: _Auth = AuthSettings()
+    limits: LimitSettings = LimitSettings()
+    targets: dict[Name, TargetConfiguration] = Field(default_factory=dict)
+    models: dict[Name, ModelSettings] = Field(default_factory=dict)
