@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 __all__ = [
     "LEARNING",
+    "LEARNING_PANE_US",
     "Activation",
     "AlertChange",
     "Clock",
@@ -45,6 +46,9 @@ __all__ = [
 
 LEARNING = "learning"
 """Stands for the reference where a version has none yet: its payloads are sketches, not counts."""
+
+LEARNING_PANE_US = 1 << 62
+"""Panes of what is learned begin here, one a day: beyond all times, so never late, never old and never evaluated."""
 
 
 class Clock(Protocol):

@@ -22,8 +22,10 @@ EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a crash must not look like drif
 # Modules are imported when their command is: help and completion must not wait for numpy.
 _COMMANDS: Final = {
     "check": "Compare data with a reference; for CI and notebooks.",
+    "config": "Check a configuration, make keys.",
     "demo": "The main job on shipped data.",
     "reference": "Build references from training data.",
+    "serve": "Run the service.",
 }
 
 

@@ -67,6 +67,9 @@ class LearningConfiguration(_Document):
 
     rows: int = Field(default=10_000, ge=100, le=10_000_000)
     span: Duration | None = Field(default=None, description="or what came in so long, if at least 100 rows")
+    versions: tuple[Name, ...] = Field(
+        default=(), max_length=100, description="versions that are to learn, beside the default"
+    )
 
 
 class ViewConfiguration(_Document):

@@ -16,6 +16,8 @@ Reason = Literal[
     "empty_reference",  # the reference never had a value in this column
     "constant_reference",  # the reference has one value, the window has no other: there is no spread to compare
     "error",  # the column could not be evaluated; `error` says why
+    "silent",  # no row came in this stretch of time
+    "refilling",  # part of the window lies before the reference was active, or before there were rows
 ]
 
 

@@ -1,7 +1,6 @@
 """Evaluations as the documents that users rely on: `driftline.evaluation/1` and `driftline.check/1`. Pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ CHECK_FORMAT = "driftline.check/1"
 
 def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
     """Plain dictionary of an evaluation; holds no NaN and no infinity."""
-    document: dict[str, Any] = {"format": EVALUATION_FORMAT} | asdict(evaluation)
+    document: dict[str, Any] = {"format": EVALUATION_FORMAT} | msgspec.to_builtins(evaluation)
     window = evaluation.window
     document["window"] = {
         "start": None if window.start_us is None else format_instant(window.start_us),

@@ -1,0 +1,1 @@
+"""HTTP: the raw route that takes rows, and the control plane."""

@@ -1,0 +1,34 @@
+"""Health, readiness and metrics: on the API's listener, and on one of their own."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.context import allow, context_of
+from service.api.problem import RETRY_AFTER_S, Problem
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+@router.get("/livez")
+async def live() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def ready(request: Request) -> dict[str, str]:
+    """Whether rows are taken and kept."""
+    reason = await context_of(request).ready()
+    if reason is not None:
+        raise Problem(503, f"not ready: {reason}", retry_after_s=RETRY_AFTER_S)
+    return {"status": "ready"}
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus and OpenMetrics text, by the Accept header."""
+    context = allow(request, "metrics")
+    body, content_type = await context.metrics(request.headers.get("accept", ""))
+    return Response(body, headers={"Content-Type": content_type})

@@ -1,0 +1,265 @@
+"""References over HTTP: training data in, versions side by side, activation."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from service.api.context import Context, allow, live_model, live_version
+from service.api.models import ModelName, make_model
+from service.api.problem import Problem
+from service.api.reading import Disconnected, encoding_of, pieces
+from service.domain.configuration import Name
+from service.domain.durations import Duration, parse_duration_s, zone_of
+from service.errors import DriftlineError
+from service.ingest.decode import Inflater, format_of
+from service.ports import ReferenceRow
+from service.references.jobs import UploadOptions
+from service.references.promotion import promote
+from service.registry.models import FIRST_VERSION, LiveModel
+from service.registry.reference_file import reference_of_bytes
+from service.windows.times import format_instant, parse_instant
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/models/{model}", tags=["references"])
+
+_REFERENCE = "application/vnd.driftline.reference+json"
+_WAIT_MAX_S = 600
+_DATA = {
+    kind: {"schema": {"type": "string", "format": "binary"}}
+    for kind in (
+        "text/csv",
+        "application/x-ndjson",
+        "application/vnd.apache.parquet",
+        "application/vnd.apache.arrow.stream",
+        _REFERENCE,
+    )
+}
+
+
+class ReferenceDocument(BaseModel):
+    """A reference, or the job that makes one."""
+
+    id: str
+    model: str
+    version: str
+    state: Literal["receiving", "building", "ready", "failed"]
+    active: bool
+    created_at: str
+    updated_at: str
+    summary: dict[str, Any]
+
+
+class ReferenceList(BaseModel):
+    """References and jobs of a model, in the order they were made."""
+
+    references: list[ReferenceDocument]
+
+
+class ActivationRequest(BaseModel):
+    """From when on a reference counts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Name | None = None
+    from_time: str | None = None
+
+
+class PromotionRequest(BaseModel):
+    """A span of stored traffic that is to become a reference."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Name | None = None
+    since: str
+    until: str
+    as_version: Name | None = None
+    activate: bool = False
+
+
+@router.post(
+    "/references",
+    status_code=201,
+    responses={202: {"model": ReferenceDocument, "description": "Still building; ask again."}},
+    openapi_extra={"requestBody": {"required": True, "content": _DATA}},
+)
+async def upload_reference(
+    request: Request,
+    response: Response,
+    model: ModelName,
+    version: Annotated[Name | None, Query()] = None,
+    time_column: Annotated[str | None, Query(max_length=256)] = None,
+    outputs: Annotated[str | None, Query(description="Names of output columns, with commas")] = None,
+    ignore: Annotated[str | None, Query(description="Names of columns to leave out, with commas")] = None,
+    since: Annotated[str | None, Query(max_length=64)] = None,
+    until: Annotated[str | None, Query(max_length=64)] = None,
+    activate: Annotated[bool | None, Query(description="By default if the version has no reference yet")] = None,
+    wait: Annotated[Duration | None, Query(description="Answer when it is built, or after so long")] = "30s",
+) -> ReferenceDocument:
+    """Upload training data, or a reference file; a model that was never declared is made."""
+    context = allow(request, "admin", model)
+    live = context.registry.get(model)
+    if live is None:
+        live = await make_model(context, model)
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() == _REFERENCE:
+        row = await _upload_file(context, request, live, version, activate=activate)
+        return _document(context, row, version or row.version)
+    data = format_of(kind)
+    if data is None or data == "json":
+        raise Problem(415, f"Content-Type: wanted {', '.join(_DATA)}")
+    options = UploadOptions(
+        time_column=time_column,
+        outputs=_names(outputs),
+        ignore=_names(ignore),
+        since=since,
+        until=until,
+        activate=activate,
+    )
+    name = version or live.configuration.default_version or next(reversed(live.versions), FIRST_VERSION)
+    row = await context.jobs.receive(live, name, data, _body(context, request), options)
+    wait_s = 0 if wait is None else min(parse_duration_s(wait), _WAIT_MAX_S)
+    row = await context.jobs.wait(model, row.id, wait_s) or row
+    if row.state == "failed":
+        reason = msgspec.json.decode(row.summary).get("failed", "unknown")
+        raise Problem(422, f"no reference could be built: {reason}")
+    response.status_code = 201 if row.state == "ready" else 202
+    response.headers["Location"] = f"/v1/models/{model}/references/{row.id}"
+    return _document(context, row, name)
+
+
+@router.get("/references")
+async def list_references(request: Request, model: ModelName) -> ReferenceList:
+    """References of a model, and the jobs that make some."""
+    context = allow(request, "read", model)
+    live_model(context, model)
+    rows = await context.store.references(model)
+    return ReferenceList(references=[_document(context, row, row.version) for row in rows])
+
+
+@router.get("/references/{reference_id}")
+async def get_reference(request: Request, model: ModelName, reference_id: str) -> ReferenceDocument:
+    """One of them."""
+    context = allow(request, "read", model)
+    row = await context.store.reference(model, reference_id)
+    if row is None:
+        raise Problem(404, "no such reference of the model")
+    return _document(context, row, row.version)
+
+
+@router.get("/references/{reference_id}/file", responses={200: {"content": {_REFERENCE: {}}}})
+async def get_reference_file(request: Request, model: ModelName, reference_id: str) -> Response:
+    """The reference's file, gzip'd."""
+    context = allow(request, "read", model)
+    document = await context.store.reference_document(model, reference_id)
+    if document is None:
+        raise Problem(404, "no such reference of the model is ready")
+    return Response(document, media_type=_REFERENCE, headers={"Content-Encoding": "gzip"})
+
+
+@router.delete("/references/{reference_id}", status_code=204)
+async def delete_reference(request: Request, model: ModelName, reference_id: str) -> None:
+    """Drop a reference that nothing needs."""
+    context = allow(request, "admin", model)
+    if await context.store.reference(model, reference_id) is None:
+        raise Problem(404, "no such reference of the model")
+    if not await context.store.delete_reference(model, reference_id):
+        raise Problem(409, "the reference is or was active, and counts that are kept need it")
+
+
+@router.post("/references/{reference_id}/activate")
+async def activate_reference(
+    request: Request, model: ModelName, reference_id: str, wanted: ActivationRequest | None = None
+) -> ReferenceDocument:
+    """Make a reference the one that counts, from now or from an event time on."""
+    context = allow(request, "admin", model)
+    live = live_model(context, model)
+    row = await context.store.reference(model, reference_id)
+    if row is None:
+        raise Problem(404, "no such reference of the model")
+    asked = wanted or ActivationRequest()
+    from_us = None
+    if asked.from_time is not None:
+        from_us = parse_instant(asked.from_time, zone_of(live.configuration.time_zone))
+    identity = msgspec.json.decode(row.summary).get("reference_id", row.id)
+    await context.jobs.activate(model, asked.version or row.version, identity, from_us)
+    return _document(context, row, asked.version or row.version)
+
+
+@router.post("/promotions", status_code=201)
+async def promote_traffic(request: Request, model: ModelName, wanted: PromotionRequest) -> ReferenceDocument:
+    """Make a reference of a span of stored traffic."""
+    context = allow(request, "admin", model)
+    live = live_model(context, model)
+    version = live_version(live, wanted.version)
+    zone = zone_of(live.configuration.time_zone)
+    reference = await promote(
+        context.store,
+        live,
+        version,
+        since_us=parse_instant(wanted.since, zone),
+        until_us=parse_instant(wanted.until, zone),
+        as_version=wanted.as_version or version.version,
+    )
+    row = await context.jobs.keep(model, reference)
+    if wanted.activate:
+        await context.jobs.activate(model, reference.version, row.id, None)
+    return _document(context, row, reference.version)
+
+
+async def _upload_file(
+    context: Context, request: Request, live: LiveModel, version: str | None, *, activate: bool | None
+) -> ReferenceRow:
+    parts = [piece async for piece in _body(context, request)]
+    document = b"".join(parts)
+    reference = reference_of_bytes(document, "the reference file")
+    if reference.model != live.model:
+        raise Problem(422, "the reference file is of another model", [{"field": "model", "reason": "another name"}])
+    row = await context.jobs.keep(live.model, reference)
+    name = version or reference.version
+    known = live.version(name)
+    first = known is None or known.active is None
+    if first if activate is None else activate:
+        await context.jobs.activate(live.model, name, row.id, None)
+    return row
+
+
+async def _body(context: Context, request: Request) -> AsyncIterator[bytes]:
+    encoding = encoding_of(request.headers.get("content-encoding", ""))
+    body = pieces(request.receive, bytes_max=None, timeout_s=context.limits.read_timeout_s)
+    try:
+        if encoding == "identity":
+            async for piece in body:
+                yield piece
+            return
+        inflater = Inflater(encoding, None)
+        async for piece in body:
+            for part in inflater.feed(piece):
+                yield part
+        inflater.finish()
+    except Disconnected:
+        raise DriftlineError("the upload was cut off") from None
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def _document(context: Context, row: ReferenceRow, version: str) -> ReferenceDocument:
+    summary = msgspec.json.decode(row.summary)
+    live = context.registry.get(row.model)
+    known = live.version(version) if live is not None else None
+    active = known.active.id if known is not None and known.active is not None else None
+    return ReferenceDocument(
+        id=row.id,
+        model=row.model,
+        version=row.version,
+        state=row.state,
+        active=active is not None and active in {row.id, summary.get("reference_id")},
+        created_at=format_instant(row.created_at_us),
+        updated_at=format_instant(row.updated_at_us),
+        summary=summary,
+    )

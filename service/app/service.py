@@ -1,0 +1,258 @@
+"""The parts of the service, put together, started and stopped."""
+
+import asyncio
+import gc
+import os
+import random
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Self
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from detectors.learning import Sketch, merged
+from service.alerts.rules import Rules, rules_of
+from service.api.application import Application, operations_only
+from service.api.context import Context, ControlLimits
+from service.api.inferences import Inferences, IngestLimits
+from service.api.models import make_model
+from service.app.declared import apply_models
+from service.app.watching import Watching
+from service.clock import SystemClock
+from service.domain.durations import parse_duration_s
+from service.errors import StoreUnavailableError
+from service.evaluation.evaluators import Evaluators
+from service.evaluation.job import EvaluationJob
+from service.evaluation.provisional import Looks
+from service.evaluation.silence import SilenceWatch
+from service.exporter import DriftSeries, OwnMetrics, render
+from service.ingest.buffer import CommitBuffer, Limits
+from service.ingest.decode import JsonLimits
+from service.ingest.schemas import Schemas
+from service.ports import Clock, Store
+from service.references.jobs import ReferenceJobs
+from service.references.learning import Learning
+from service.registry.models import LiveModel, Registry
+from service.scheduler.board import Board
+from service.scheduler.ticks import Kept, Ticks
+from service.settings import AuthSettings, KeyRing, Settings
+from service.storage.sqlite import SqliteStore
+from service.webhooks import Dispatcher, resolve_targets
+
+__all__ = ["Service"]
+
+_VERSION = version_of("driftline")
+
+
+class Service:
+    """A running service.
+
+    Parameters
+    ----------
+    settings : Settings
+    store : Store
+    clock : Clock
+    environment : mapping
+        Where secrets of targets are.
+    """
+
+    def __init__(self, settings: Settings, store: Store, clock: Clock, environment: Mapping[str, str]) -> None:
+        limits = settings.limits
+        self.settings = settings
+        self.store = store
+        self.registry = Registry(store)
+        self.owner = f"{os.uname().nodename}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._collectors = CollectorRegistry()
+        self.own = OwnMetrics(self._collectors, _VERSION)
+        self.watching = Watching(self.own, rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max))
+        self._drift = DriftSeries(limits.series_max)
+        evaluators = Evaluators()
+        self._looks = Looks(store, evaluators)
+        self._schemas = Schemas()
+        self._stopping = False
+        self._started = False
+        self.dispatcher = Dispatcher(
+            store,
+            resolve_targets(settings.targets, environment),
+            clock,
+            random.Random(),  # noqa: S311 - jitter is no secret
+            self.owner,
+            on_outcome=self.watching.delivered,
+        )
+        folder = settings.store.database.parent
+        self.jobs = ReferenceJobs(store, self.registry, folder, upload_bytes_max=int(limits.upload_bytes_max))
+        self.board = Board(store, self.registry, self._drift)
+        self.ticks = Ticks(
+            store=store,
+            registry=self.registry,
+            job=EvaluationJob(store, self.registry, evaluators, self._rules, self.watching, self.dispatcher.wake),
+            looks=self._looks,
+            silence=SilenceWatch(store, self._rules),
+            learning=Learning(store, self.jobs),
+            jobs=self.jobs,
+            board=self.board,
+            kept=Kept(
+                evaluations_s=parse_duration_s(limits.evaluations_retention),
+                marks_s=parse_duration_s(limits.idempotency_retention),
+                marks_max=limits.idempotency_max,
+            ),
+            owner=self.owner,
+            on_notices=self.dispatcher.wake,
+            on_swept=self.watching.swept,
+            on_store_failed=self.watching.store_failed,
+            on_leases=self.own.leases,
+        )
+        self.buffer = CommitBuffer(
+            store,
+            self.registry,
+            self.watching,
+            Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
+            on_commit=self.ticks.touch,
+        )
+        access = _key_ring(settings)
+        self.context = Context(
+            store=store,
+            registry=self.registry,
+            jobs=self.jobs,
+            evaluators=evaluators,
+            looks=self._looks,
+            clock=clock,
+            access=access,
+            limits=ControlLimits(models_max=limits.models_max, rows_exposed_min=limits.rows_exposed_min),
+            rules=self._rules,
+            targets=frozenset(settings.targets),
+            ready=self._not_ready,
+            metrics=self._metrics,
+            on_notices=self.dispatcher.wake,
+            forget=self._forget,
+            info={"version": _VERSION},
+        )
+        inferences = Inferences(
+            self.registry,
+            self.buffer,
+            self._schemas,
+            clock,
+            access,
+            IngestLimits(
+                body_bytes_max=int(limits.body_bytes_max),
+                inflated_bytes_max=int(limits.inflated_bytes_max),
+                json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
+                read_timeout_s=parse_duration_s(limits.silence_timeout),
+            ),
+            self._unknown,
+            self.watching.requested,
+        )
+        self.application = Application(self.context, inferences, _VERSION)
+
+    @classmethod
+    async def open(cls, settings: Settings, environment: Mapping[str, str], clock: Clock | None = None) -> Self:
+        """Open the store that the settings name, and make the service on it.
+
+        Raises
+        ------
+        StoreUnavailableError
+        DeclarationError
+            A secret of a target is missing.
+        """
+        at = clock or SystemClock()
+        path = settings.store.database
+        await asyncio.to_thread(Path.mkdir, path.parent, parents=True, exist_ok=True)
+        store = await SqliteStore.open(path, at, merge_sketches=_merge_sketches, durability=settings.store.durability)
+        try:
+            return cls(settings, store, at, environment)
+        except BaseException:
+            await store.close()
+            raise
+
+    @property
+    def operations(self) -> FastAPI:
+        """Health and metrics alone, for a listener of their own."""
+        return operations_only(self.context, _VERSION)
+
+    async def start(self) -> None:
+        """Read what is there, and begin to work."""
+        started = time.perf_counter()
+        await self.registry.refresh()
+        await apply_models(self.settings, self.store, self.registry, self.jobs)
+        await self.board.load()
+        self.buffer.start()
+        self._delivering = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
+        self.ticks.start()
+        self._started = True
+        # What lives now lives until the end: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        structlog.get_logger().info(
+            "ready",
+            models=len(self.registry.models),
+            store=str(self.settings.store.database),
+            seconds=round(time.perf_counter() - started, 3),
+        )
+
+    async def stop(self) -> None:
+        """Commit what waits, end what was begun, and let go of the store."""
+        self._stopping = True
+        await self.buffer.stop()
+        await self.jobs.stop()
+        await self.dispatcher.stop()
+        if self._started:
+            await self._delivering
+            await self.ticks.stop()
+        await self.store.close()
+        structlog.get_logger().info("stopped")
+
+    def _rules(self, model: LiveModel) -> Rules:
+        return rules_of(model.configuration, self.settings.targets)
+
+    async def _unknown(self, model: str) -> LiveModel | None:
+        """The store may know of a model that this process does not know of yet; else it may be made."""
+        await self.registry.refresh(model)
+        live = self.registry.get(model)
+        if live is None and self.settings.limits.unknown_models == "learn":
+            return await make_model(self.context, model)
+        return live
+
+    async def _not_ready(self) -> str | None:
+        if self._stopping or not self._started:
+            return "stopping" if self._stopping else "starting"
+        if self.settings.server.readiness == "sidecar":
+            return None
+        try:
+            await self.store.check()
+        except StoreUnavailableError as error:
+            return str(error)
+        return None
+
+    async def _metrics(self, accept: str) -> tuple[bytes, str]:
+        started = time.perf_counter()
+        self.own.keep_models(self.registry.models)
+        for model in self.registry.models:
+            self.own.add_model(model)
+        try:
+            self.own.outbox(await self.store.outbox_counts())
+        except StoreUnavailableError:
+            self.watching.store_failed("outbox_counts")
+        body, content_type = render(self._collectors, self._drift, accept)
+        self.own.scraped(time.perf_counter() - started)
+        return body, content_type
+
+    def _forget(self, model: str) -> None:
+        self.board.forget(model)
+        self._looks.forget(model)
+        self._schemas.forget(model)
+        self.own.remove_model(model)
+
+
+def _merge_sketches(sketches: Sequence[bytes]) -> bytes:
+    return merged([Sketch.from_bytes(sketch) for sketch in sketches]).to_bytes()
+
+
+def _key_ring(settings: Settings) -> KeyRing:
+    if isinstance(settings.auth, AuthSettings):
+        return KeyRing(settings.auth.keys, anonymous=not settings.auth.keys)
+    return KeyRing((), anonymous=True)

@@ -1,0 +1,111 @@
+"""Evaluators by reference and policy, and the evaluation of a span."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from service.domain import Evaluation, Reason, Window
+from service.domain.configuration import PolicyConfiguration
+from service.evaluation.evaluate import Evaluator
+from service.evaluation.policy import Policy
+from service.evaluation.spans import Span, newest_panes, sum_of, within
+from service.ports import Pane
+from service.registry.models import LiveModel, LiveReference
+from service.windows.times import format_instant
+
+__all__ = ["Evaluators", "silence"]
+
+_KEPT_MAX: Final = 256
+
+
+class Evaluators:
+    """Makes evaluators when they are first needed, and keeps the last ones used."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, Policy], Evaluator] = OrderedDict()
+
+    def evaluate(
+        self, model: LiveModel, version: str, span: Span, panes: Sequence[Pane], *, now_us: int, first_us: int
+    ) -> Evaluation:
+        """Evaluate a span.
+
+        Parameters
+        ----------
+        model : LiveModel
+        version : str
+        span : Span
+        panes : sequence of Pane
+            Of the span's reference; those outside the span are left out.
+        now_us : int
+        first_us : int
+            Start of the first base window that the version had rows in.
+        """
+        some = within(panes, span.start_us, span.end_us)
+        if span.rows_min is not None:
+            some = newest_panes(some, span.rows_min)
+        start_us = some[0].start_us if span.rows_min is not None and some else span.start_us
+        live = span.since.reference
+        evaluator = self._evaluator(live, _policy(model.configuration.policy))
+        evaluation = evaluator.evaluate(
+            sum_of(some, live.reference.layout.n_bins_total),
+            sum(pane.rows for pane in some),
+            Window(start_us=start_us, end_us=span.end_us, size=span.size),
+            format_instant(now_us),
+        )
+        evaluation = replace(
+            evaluation,
+            model=model.model,
+            version=version,
+            late_rows=sum(pane.late for pane in some),
+            scale=span.scale,
+            calibration="collecting" if live.reference.provenance.get("learned") else "iid",
+        )
+        return _undecided(evaluation, "refilling") if span.refilling(first_us) else evaluation
+
+    def _evaluator(self, live: LiveReference, policy: Policy) -> Evaluator:
+        key = live.id, policy
+        if key not in self._kept:
+            self._kept[key] = Evaluator(live.reference, policy)
+            if len(self._kept) > _KEPT_MAX:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def silence(
+    model: LiveModel, version: str, reference_id: str, start_us: int, end_us: int, *, size: str, now_us: int
+) -> Evaluation:
+    """The record of a stretch without rows: nothing is known of it, and that is not stability."""
+    return Evaluation(
+        model=model.model,
+        version=version,
+        segment=None,
+        reference_id=reference_id,
+        window=Window(start_us=start_us, end_us=end_us, size=size),
+        evaluated_at=format_instant(now_us),
+        revision=1,
+        provisional=False,
+        rows=0,
+        late_rows=0,
+        verdict="undecided",
+        reason="silent",
+        calibration="iid",
+        false_alarms_per_30d=None,
+        budget_per_30d=None,
+        scale=1,
+        tier=None,
+        columns={},
+    )
+
+
+def _undecided(evaluation: Evaluation, reason: Reason) -> Evaluation:
+    return replace(evaluation, verdict="undecided", reason=reason)
+
+
+def _policy(configuration: PolicyConfiguration) -> Policy:
+    return Policy(
+        false_discovery_rate=configuration.false_discovery_rate,
+        effect_threshold=configuration.effect_threshold,
+        rows_min=configuration.rows_min,
+    )

@@ -1,0 +1,129 @@
+"""Which spans are evaluated when a base window ends, and the counts of a span. Pure.
+
+The alarm looks at base windows and at the last s of them for each scale; a scale is tested every `max(1, s // 4)` base
+windows. Views are for display only.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+
+from detectors.arrays import Counts
+from service.domain.durations import format_duration, parse_duration_s
+from service.ports import Pane
+from service.registry.models import LiveModel, LiveVersion, Since
+from service.storage.codec import add_into
+from service.windows.zones import US_PER_S
+
+__all__ = ["Span", "base_label", "corrected_spans", "earliest_us", "newest_panes", "spans_at", "sum_of", "within"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch of time that is evaluated.
+
+    Parameters
+    ----------
+    start_us, end_us : int
+    size : str
+        Label, such as `6h` or `1000rows`.
+    scale : int or None
+        Number of base windows; None for a view.
+    since : Since
+        The reference that was active at its end.
+    rows_min : int or None
+        Of a view of the newest rows: it begins where there are so many.
+    """
+
+    start_us: int
+    end_us: int
+    size: str
+    scale: int | None
+    since: Since
+    rows_min: int | None = None
+
+    def refilling(self, first_us: int) -> bool:
+        """Whether part of the span lies before the reference was active, or before the version had rows."""
+        if self.scale is None:
+            return False
+        begins_us = self.since.from_us if self.since.from_us is not None else None
+        return self.start_us < first_us or (begins_us is not None and self.start_us < begins_us)
+
+
+def base_label(model: LiveModel, scale: int = 1) -> str:
+    """Label of windows of so many base windows."""
+    return format_duration(scale * model.grid.base_s)
+
+
+def spans_at(model: LiveModel, version: LiveVersion, end_us: int) -> Iterator[Span]:
+    """Everything that is evaluated when the base window ends that ends at `end_us`; the base window first."""
+    since = version.at(end_us - 1)
+    number = model.grid.number(end_us)
+    for scale in model.configuration.scales:
+        if number % max(1, scale // 4) == 0:
+            start = model.grid.back(end_us, scale)
+            yield Span(start_us=start, end_us=end_us, size=base_label(model, scale), scale=scale, since=since)
+    yield from view_spans(model, since, end_us)
+
+
+def view_spans(model: LiveModel, since: Since, end_us: int) -> Iterator[Span]:
+    """The views as of a time."""
+    for view in model.configuration.views:
+        length_s = parse_duration_s(view.size if view.size is not None else view.max_age)
+        yield Span(
+            start_us=end_us - length_s * US_PER_S,
+            end_us=end_us,
+            size=view.label,
+            scale=None,
+            since=since,
+            rows_min=view.rows,
+        )
+
+
+def corrected_spans(model: LiveModel, version: LiveVersion, start_us: int, until_us: int) -> Iterator[Span]:
+    """Every span up to `until_us` that holds the base window which starts at `start_us`."""
+    furthest = start_us
+    for _ in range(max(model.configuration.scales)):
+        furthest = model.grid.base_end(furthest)
+    for end in model.grid.ends(start_us, min(furthest, until_us)):
+        for span in spans_at(model, version, end):
+            if span.scale is not None and span.start_us <= start_us:
+                yield span
+
+
+def earliest_us(model: LiveModel, end_us: int) -> int:
+    """Where the longest span begins that ends there."""
+    starts = [model.grid.back(end_us, scale) for scale in model.configuration.scales]
+    for view in model.configuration.views:
+        length_s = parse_duration_s(view.size if view.size is not None else view.max_age)
+        starts.append(end_us - length_s * US_PER_S)
+    return min(starts)
+
+
+def within(panes: Sequence[Pane], start_us: int, end_us: int) -> list[Pane]:
+    """Panes that start in a span."""
+    return [pane for pane in panes if start_us <= pane.start_us < end_us]
+
+
+def newest_panes(panes: Sequence[Pane], rows_min: int) -> list[Pane]:
+    """The newest panes with at least so many rows, or all of them."""
+    before = 0
+
+    def needed(pane: Pane) -> bool:
+        nonlocal before
+        enough = before >= rows_min
+        before += pane.rows
+        return not enough
+
+    return list(takewhile(needed, reversed(panes)))[::-1]
+
+
+def sum_of(panes: Iterable[Pane], n_bins_total: int) -> Counts:
+    """Counts of panes together; shape [n_bins_total]."""
+    total = np.zeros(n_bins_total, dtype=np.int64)
+    for pane in panes:
+        for payload in pane.payloads:
+            add_into(total, payload)
+    return Counts(total)

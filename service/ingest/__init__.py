@@ -1,0 +1,1 @@
+"""Rows in: bytes to columns, columns to counts, counts to the store."""

@@ -1,0 +1,350 @@
+"""Build jobs: uploads become references, and references become active.
+
+A job is a row of the store (`receiving`, `building`, `ready`, `failed`), so that every replica can tell how it stands. The
+upload lies in a file of this process until the job ends; a job whose process has died is found and failed at the next start.
+"""
+
+import asyncio
+import contextlib
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import structlog
+
+from detectors.reference import Reference, reference_id
+from service.domain.configuration import ModelConfiguration
+from service.errors import DriftlineError, InputError, StoreUnavailableError
+from service.ports import Activation, ReferenceRow, Store
+from service.references.worker import BuildOrder, summary_of
+from service.registry.models import LiveModel, Registry
+from service.registry.reference_file import reference_bytes
+from service.windows.times import format_instant
+
+__all__ = ["ActivationError", "ReferenceJobs", "UploadOptions", "UploadTooLargeError"]
+
+_SUFFIXES: Final = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet", "arrow": ".arrows"}
+_STALE_US: Final = 60 * 1_000_000
+"""A job that has not been heard of for so long has lost its process."""
+
+
+class UploadTooLargeError(DriftlineError):
+    """More bytes than an upload may have."""
+
+
+class ActivationError(DriftlineError):
+    """A reference cannot be made active as asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOptions:
+    """What a sender of training data says of it."""
+
+    time_column: str | None = None
+    outputs: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    name: str = "upload"
+    activate: bool | None = None
+    """None: if the version has no active reference by then."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    row: ReferenceRow
+    summary: dict[str, Any] = field(default_factory=dict)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ReferenceJobs:
+    """Receives training data and makes references of it.
+
+    Parameters
+    ----------
+    store : Store
+    registry : Registry
+    folder : Path
+        Where uploads lie while they are built.
+    upload_bytes_max : int
+    builds_max : int
+        Builds at a time; further ones wait.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, folder: Path, *, upload_bytes_max: int, builds_max: int = 1
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._folder = folder
+        self._upload_bytes_max = upload_bytes_max
+        self._turn = asyncio.Semaphore(builds_max)
+        self._jobs: dict[tuple[str, str], _Job] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(
+        self,
+        model: LiveModel,
+        version: str,
+        kind: Literal["csv", "ndjson", "parquet", "arrow"],
+        body: AsyncIterator[bytes],
+        options: UploadOptions,
+    ) -> ReferenceRow:
+        """Take an upload, and begin to build.
+
+        Raises
+        ------
+        UploadTooLargeError
+            Nothing of it is kept.
+        """
+        job = await self._begin(model.model, version)
+        path: Path | None = None
+        try:
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix="upload-", suffix=_SUFFIXES[kind])
+            path = Path(name)
+            size = 0
+            with open(handle, "wb") as file:  # noqa: PTH123, ASYNC230 - a descriptor; writes go to the page cache
+                async for piece in body:
+                    size += len(piece)
+                    if size > self._upload_bytes_max:
+                        raise UploadTooLargeError(f"the upload is larger than {self._upload_bytes_max:,} bytes")
+                    file.write(piece)
+            await self._say(job, "building", {"received_bytes": size})
+        except BaseException as error:
+            if path is not None:
+                path.unlink(missing_ok=True)
+            reason = str(error) if isinstance(error, DriftlineError) else "the upload was cut off"
+            with contextlib.suppress(StoreUnavailableError):
+                await self._end(job, "failed", {"failed": reason})
+            raise
+        task = asyncio.create_task(self._build(model, version, job, path, options), name=f"build {job.row.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return job.row
+
+    async def wait(self, model: str, job_id: str, timeout_s: float) -> ReferenceRow | None:
+        """How a job stands when it has ended, or when the time is up."""
+        job = self._jobs.get((model, job_id))
+        if job is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(job.ended.wait(), timeout_s)
+        return await self._store.reference(model, job_id)
+
+    async def keep(self, model: str, reference: Reference) -> ReferenceRow:
+        """Put a finished reference into the store."""
+        identity = reference_id(reference)
+        known = await self._store.reference(model, identity)
+        if known is not None and known.state == "ready":
+            return known
+        now_us = await self._store.now_us()
+        document = await asyncio.to_thread(reference_bytes, reference, compressed=True)
+        row = ReferenceRow(
+            id=identity,
+            model=model,
+            version=reference.version,
+            state="ready",
+            created_at_us=now_us,
+            updated_at_us=now_us,
+            summary=msgspec.json.encode(summary_of(reference)),
+        )
+        await self._store.put_reference(row, document)
+        return row
+
+    async def activate(self, model: str, version: str, identity: str, from_us: int | None) -> None:
+        """Make a reference the one that counts from an event time on.
+
+        Raises
+        ------
+        ActivationError
+            The model or the reference is not there, or not ready.
+        """
+        while True:
+            await self._registry.refresh(model)
+            live = self._registry.get(model)
+            row = await self._store.reference(model, identity)
+            if live is None or row is None or row.state != "ready":
+                raise ActivationError("no such reference is ready")
+            known = live.version(version)
+            active = known.active if known is not None else None
+            if active is not None and active.id == identity:
+                return
+            begins = await self._begins(live, version, from_us) if active is not None else None
+            activation = Activation(
+                version=version, reference_id=identity, from_us=begins, at_us=await self._store.now_us()
+            )
+            if await self._store.activate(model, live.epoch, activation) is not None:
+                await self._registry.refresh(model)
+                structlog.get_logger().info("reference activated", model=model, version=version, reference=identity)
+                return
+
+    async def tend(self) -> None:
+        """Say that the jobs of this process are alive, and fail those that another one left behind."""
+        for job in list(self._jobs.values()):
+            await self._say(job, job.row.state, {})
+        now_us = await self._store.now_us()
+        for model in await self._store.models():
+            for row in await self._store.references(model.model):
+                mine = (row.model, row.id) in self._jobs
+                if row.state in {"receiving", "building"} and not mine and row.updated_at_us < now_us - _STALE_US:
+                    summary = msgspec.json.decode(row.summary) | {"failed": "interrupted; upload the data again"}
+                    failed = replace(row, state="failed", updated_at_us=now_us, summary=msgspec.json.encode(summary))
+                    await self._store.put_reference(failed, None)
+
+    async def stop(self) -> None:
+        """End the builds that are under way; their jobs fail, and say so."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _begins(self, live: LiveModel, version: str, from_us: int | None) -> int:
+        """From the time that was asked for, else now; a replay of old logs goes on with its next row."""
+        if from_us is not None:
+            return from_us
+        now_us = await self._store.now_us()
+        for progress in await self._store.progress(live.model):
+            if progress.version == version and now_us - progress.newest_us > live.lateness.live_horizon_us:
+                return progress.newest_us + 1
+        return now_us
+
+    async def _begin(self, model: str, version: str) -> _Job:
+        now_us = await self._store.now_us()
+        row = ReferenceRow(
+            id=f"job_{uuid.uuid4().hex}",
+            model=model,
+            version=version,
+            state="receiving",
+            created_at_us=now_us,
+            updated_at_us=now_us,
+            summary=b"{}",
+        )
+        await self._store.put_reference(row, None)
+        job = self._jobs[model, row.id] = _Job(row)
+        return job
+
+    async def _say(
+        self, job: _Job, state: Literal["receiving", "building", "ready", "failed"], more: Mapping[str, Any]
+    ) -> None:
+        job.summary |= more
+        now_us = await self._store.now_us()
+        job.row = replace(job.row, state=state, updated_at_us=now_us, summary=msgspec.json.encode(job.summary))
+        await self._store.put_reference(job.row, None)
+
+    async def _end(self, job: _Job, state: Literal["ready", "failed"], more: Mapping[str, Any]) -> None:
+        try:
+            await self._say(job, state, more)
+        finally:
+            self._jobs.pop((job.row.model, job.row.id), None)
+            job.ended.set()
+
+    async def _build(self, model: LiveModel, version: str, job: _Job, path: Path, options: UploadOptions) -> None:
+        output = path.with_suffix(".reference.json")
+        try:
+            async with self._turn:
+                order = _order(model, version, path, output, options)
+                outcome = await _run_worker(order, lambda progress: self._say(job, "building", progress))
+            if "failed" in outcome:
+                await self._end(job, "failed", {"failed": outcome["failed"]})
+                return
+            await self._take(job, version, output, outcome["ready"], options)
+        except asyncio.CancelledError:
+            with contextlib.suppress(StoreUnavailableError):
+                await self._end(job, "failed", {"failed": "interrupted; upload the data again"})
+            raise
+        except Exception as error:
+            structlog.get_logger().error("build failed", job=job.row.id, error=type(error).__name__, exc_info=True)
+            reason = str(error) if isinstance(error, DriftlineError) else "internal error; the log has more"
+            with contextlib.suppress(StoreUnavailableError):
+                await self._end(job, "failed", {"failed": reason})
+        finally:
+            path.unlink(missing_ok=True)
+            output.unlink(missing_ok=True)
+
+    async def _take(self, job: _Job, version: str, output: Path, ready: dict[str, Any], options: UploadOptions) -> None:
+        model = job.row.model
+        now_us = await self._store.now_us()
+        plain = {name: ready[name] for name in ready if name not in {"findings", "rejected"}}
+        row = ReferenceRow(
+            id=ready["reference_id"],
+            model=model,
+            version=version,
+            state="ready",
+            created_at_us=now_us,
+            updated_at_us=now_us,
+            summary=msgspec.json.encode(plain),
+        )
+        await self._store.put_reference(row, await asyncio.to_thread(_compressed, output))
+        live = self._registry.get(model)
+        known = live.version(version) if live is not None else None
+        first = known is None or known.active is None
+        activate = first if options.activate is None else options.activate
+        if activate:
+            await self.activate(model, version, row.id, None)
+        await self._end(job, "ready", ready | {"activated": activate})
+
+
+def _order(model: LiveModel, version: str, path: Path, output: Path, options: UploadOptions) -> BuildOrder:
+    configuration: ModelConfiguration = model.configuration
+    return BuildOrder(
+        data=str(path),
+        name=options.name,
+        output=str(output),
+        model=model.model,
+        version=version,
+        created_at=_now_text(path),
+        time_zone=configuration.time_zone,
+        window=configuration.base_window,
+        columns={name: {"role": c.role, "kind": c.kind} for name, c in configuration.columns.items()},
+        time_column=options.time_column,
+        outputs=options.outputs,
+        ignore=options.ignore,
+        since=options.since,
+        until=options.until,
+    )
+
+
+def _now_text(path: Path) -> str:
+    """When the upload was complete: to the second, as reference files say it."""
+    return format_instant(int(path.stat().st_mtime) * 1_000_000)
+
+
+def _compressed(output: Path) -> bytes:
+    import gzip  # noqa: PLC0415 - only builds need it
+
+    return gzip.compress(output.read_bytes(), compresslevel=6, mtime=0)
+
+
+async def _run_worker(order: BuildOrder, on_progress: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service.references.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=1 << 26,  # findings of 10,000 columns are one line
+    )
+    assert process.stdin is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101
+    try:
+        process.stdin.write(msgspec.json.encode(order))
+        process.stdin.close()
+        told = asyncio.get_running_loop().time()
+        async for line in process.stdout:
+            document: dict[str, Any] = msgspec.json.decode(line)
+            if "stage" not in document:
+                await process.wait()
+                return document
+            now = asyncio.get_running_loop().time()
+            if now - told > 0.5:  # noqa: PLR2004 - people cannot read faster
+                told = now
+                await on_progress(document)
+        raise InputError("the build ended without a result: out of memory, or killed")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

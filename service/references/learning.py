@@ -1,0 +1,97 @@
+"""Versions without a reference: their first rows become one.
+
+What has come so far lies in the store as sketches, which add up like counts do; so it does not matter which replica saw
+which rows, nor whether a process died in between.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from detectors.errors import ReferenceFormatError
+from detectors.learning import Learned, Sketch, learned_reference, merged
+from service.domain.durations import parse_duration_s
+from service.ports import LEARNING_PANE_US, Pane, Store
+from service.references.jobs import ReferenceJobs
+from service.registry.models import LiveModel, LiveVersion
+from service.storage.codec import unwrap_sketch
+from service.windows.times import format_instant
+from service.windows.zones import US_PER_DAY, US_PER_S
+
+__all__ = ["Learning", "learned_rows"]
+
+_ROWS_MIN: Final = 100
+_FIRST_US, _LAST_US = -(1 << 62), 1 << 63
+
+
+async def learned_rows(store: Store, version: LiveVersion) -> int:
+    """Rows that a version has learned from so far."""
+    return sum(pane.rows for pane in await store.panes(version.series(), _FIRST_US, _LAST_US - 1))
+
+
+class Learning:
+    """Makes references of what versions have learned.
+
+    Parameters
+    ----------
+    store : Store
+    jobs : ReferenceJobs
+    """
+
+    def __init__(self, store: Store, jobs: ReferenceJobs) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._refused: dict[tuple[str, str], int] = {}
+
+    async def advance(self, model: LiveModel, version: LiveVersion) -> int:
+        """Make a reference if enough rows have come; the rows so far."""
+        panes = await self._store.panes(version.series(), _FIRST_US, _LAST_US - 1)
+        rows = sum(pane.rows for pane in panes)
+        key = model.model, version.version
+        if not await self._enough(model, version, panes) or self._refused.get(key, 0) * 2 > rows:
+            return rows
+        payloads = [payload for pane in panes for payload in pane.payloads]
+        now = format_instant(await self._store.now_us() // US_PER_S * US_PER_S)
+        try:
+            learned = await asyncio.to_thread(_learned, model, version, payloads, now)
+        except ReferenceFormatError as error:
+            # Tried again when there are twice as many rows.
+            self._refused[key] = rows
+            structlog.get_logger().warning(
+                "no reference could be learned", model=model.model, version=version.version, reason=str(error)
+            )
+            return rows
+        row = await self._jobs.keep(model.model, learned.reference)
+        await self._jobs.activate(model.model, version.version, row.id, None)
+        return rows
+
+    async def _enough(self, model: LiveModel, version: LiveVersion, panes: Sequence[Pane]) -> bool:
+        learning = model.configuration.learning
+        rows = sum(pane.rows for pane in panes)
+        if rows >= learning.rows:
+            return True
+        if learning.span is None or rows < _ROWS_MIN:
+            return False
+        span_us = parse_duration_s(learning.span) * US_PER_S
+        first_day = min(pane.start_us for pane in panes) - LEARNING_PANE_US
+        for progress in await self._store.progress(model.model):
+            if progress.version == version.version:
+                return progress.newest_us - first_day * US_PER_DAY >= span_us
+        return False
+
+
+def _learned(model: LiveModel, version: LiveVersion, payloads: Sequence[bytes], created_at: str) -> Learned:
+    sketch = merged([Sketch.from_bytes(unwrap_sketch(payload)) for payload in payloads])
+    columns = model.configuration.columns
+    return learned_reference(
+        sketch,
+        model=model.model,
+        version=version.version,
+        created_at=created_at,
+        window=model.configuration.base_window,
+        time_zone=model.configuration.time_zone,
+        kinds={name: column.kind for name, column in columns.items() if column.kind is not None},
+        provenance={"learned": {"rows": sketch.rows}},
+    )

@@ -1,0 +1,1 @@
+"""What happens by itself: evaluations, housekeeping, and what `/metrics` says of them."""

@@ -1,0 +1,118 @@
+"""What `/metrics` says of models: the latest evaluation of each window size, by whichever process it was made."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from service.alerts.state import decode_state
+from service.domain import Evaluation
+from service.evaluation.document import evaluation_document
+from service.exporter import DriftSeries, SeriesKey, VersionFacts
+from service.ports import EvaluationRow, Progress, Store
+from service.references.learning import learned_rows
+from service.registry.models import LiveModel, LiveVersion, Registry
+
+__all__ = ["Board"]
+
+_ROWS: Final = 500
+_SIZES_MAX: Final = 64
+
+
+class Board:
+    """Keeps the drift series in step with the store.
+
+    Parameters
+    ----------
+    store : Store
+    registry : Registry
+    drift : DriftSeries
+    """
+
+    def __init__(self, store: Store, registry: Registry, drift: DriftSeries) -> None:
+        self._store = store
+        self._registry = registry
+        self._drift = drift
+        self._sequence = 0
+        self._ends: dict[SeriesKey, int] = {}
+        self._models: dict[str, int] = {}
+
+    async def load(self) -> None:
+        """Read the latest evaluations, so that a restart leaves no gap."""
+        for model in self._registry.models.values():
+            for version in model.versions.values():
+                rows = await self._store.evaluations(
+                    model.model, version.version, size=None, first_us=None, last_us=None, limit=_SIZES_MAX
+                )
+                for row in reversed(rows):
+                    self._take(model, row)
+                    self._sequence = max(self._sequence, row.sequence)
+
+    async def sync(self) -> None:
+        """Take what was recorded since the last time, and drop what is gone."""
+        for name in [name for name in self._models if self._registry.get(name) is None]:
+            self.forget(name)
+        while rows := await self._store.evaluations_after(self._sequence, _ROWS):
+            for row in rows:
+                model = self._registry.get(row.model)
+                if model is not None:
+                    self._take(model, row)
+            self._sequence = rows[-1].sequence
+        progress = {(item.model, item.version): item for item in await self._store.progress()}
+        for model in self._registry.models.values():
+            self._models[model.model] = model.epoch
+            for version in model.versions.values():
+                facts = await self._facts(model, version, progress.get((model.model, version.version)))
+                self._drift.set_model(model.model, version.version, facts)
+
+    def forget(self, model: str) -> None:
+        """A model is gone."""
+        self._models.pop(model, None)
+        self._drift.remove_model(model)
+        for key in [key for key in self._ends if key.model == model]:
+            del self._ends[key]
+
+    def look(self, model: LiveModel, looks: Sequence[Evaluation]) -> None:
+        """Show looks at what is still open, once there is something to be seen: until then the last window stands."""
+        for evaluation in looks:
+            key = _key(evaluation.model, evaluation.version, evaluation.segment or "", evaluation.window.size)
+            known = key in self._ends
+            if evaluation.verdict == "undecided" and known and evaluation.columns:
+                continue
+            self._show(model, key, evaluation.window.end_us or 0, evaluation_document(evaluation))
+
+    def _take(self, model: LiveModel, row: EvaluationRow) -> None:
+        key = _key(row.model, row.version, row.segment, row.size)
+        if row.end_us < self._ends.get(key, row.end_us):
+            return
+        document = msgspec.json.decode(row.document)
+        if document["reason"] == "silent":
+            # Nothing is known of longer windows either, until rows come again.
+            for other in [other for other in self._ends if other[:3] == key[:3] and other != key]:
+                self._drift.remove(other)
+                del self._ends[other]
+        self._show(model, key, row.end_us, document)
+
+    def _show(self, model: LiveModel, key: SeriesKey, end_us: int, document: dict[str, Any]) -> None:
+        self._ends[key] = end_us
+        self._drift.update(key, document, model.configuration.metrics)
+
+    async def _facts(self, model: LiveModel, version: LiveVersion, progress: Progress | None) -> VersionFacts:
+        active = version.active
+        learning = version.learning
+        revision_and_state = None if learning else await self._store.alert(model.model, version.version)
+        firing = False
+        if revision_and_state is not None:
+            firing = decode_state(revision_and_state[1]).phase == "firing"
+        return VersionFacts(
+            newest_us=None if progress is None else progress.newest_us,
+            evaluated_until_us=None if progress is None else progress.evaluated_until_us,
+            learning_rows=await learned_rows(self._store, version) if learning else None,
+            learning_rows_target=model.configuration.learning.rows if learning else None,
+            firing=None if learning else firing,
+            reference_id=None if active is None else active.id,
+        )
+
+
+def _key(model: str, version: str, segment: str, window: str) -> SeriesKey:
+    return SeriesKey(model=model, version=version, segment=segment, window=window)

@@ -1,0 +1,222 @@
+"""The ticks of the service, driven by APScheduler.
+
+Each tick is short and starts where the last one ended; a tick that is missed is not made up for. Which process evaluates is
+decided by a lease; a race between two changes nothing, because every record says what it relied on.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from service.domain.durations import parse_duration_s
+from service.errors import StoreUnavailableError
+from service.evaluation.job import EvaluationJob
+from service.evaluation.provisional import Looks
+from service.evaluation.silence import SilenceWatch
+from service.evaluation.spans import earliest_us
+from service.ports import Keeping, Progress, Store, Swept
+from service.references.jobs import ReferenceJobs
+from service.references.learning import Learning
+from service.registry.models import LiveModel, Registry
+from service.scheduler.board import Board
+from service.windows.zones import US_PER_S
+
+__all__ = ["Kept", "Ticks"]
+
+EVALUATE_EVERY_S: Final = 1.0
+SWEEP_EVERY_S: Final = 5.0
+TEND_EVERY_S: Final = 15.0
+_LEASE: Final = "evaluate"
+_LEASE_US: Final = 15 * US_PER_S
+_LEASE_RENEW_S: Final = 5.0
+_BUDGET_S: Final = 0.5
+"""Time that one model may take of a tick before the others have their turn."""
+
+
+class Kept:
+    """How long things are kept that the configuration of a model says nothing of."""
+
+    def __init__(self, *, evaluations_s: int, marks_s: int, marks_max: int) -> None:
+        self.evaluations_us = evaluations_s * US_PER_S
+        self.marks_us = marks_s * US_PER_S
+        self.marks_max = marks_max
+
+
+class Ticks:
+    """Runs what happens by itself.
+
+    Parameters
+    ----------
+    store, registry, job, looks, silence, learning, jobs, board
+        Parts of the service.
+    kept : Kept
+    owner : str
+        Name of this process among those that share the store.
+    on_notices : callable
+    on_swept : callable
+    on_store_failed : callable
+        Told of the operation.
+    on_leases : callable
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        job: EvaluationJob,
+        looks: Looks,
+        silence: SilenceWatch,
+        learning: Learning,
+        jobs: ReferenceJobs,
+        board: Board,
+        kept: Kept,
+        owner: str,
+        on_notices: Callable[[], None],
+        on_swept: Callable[[Swept], None],
+        on_store_failed: Callable[[str], None],
+        on_leases: Callable[[int], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._job = job
+        self._looks = looks
+        self._silence = silence
+        self._learning = learning
+        self._jobs = jobs
+        self._board = board
+        self._kept = kept
+        self._owner = owner
+        self._on_notices = on_notices
+        self._on_swept = on_swept
+        self._on_store_failed = on_store_failed
+        self._on_leases = on_leases
+        self._scheduler = AsyncIOScheduler()
+        self._touched: set[str] = set()
+        self._next_look_s: dict[tuple[str, str], float] = {}
+        self._holds_until_s = 0.0
+        self._failing: set[str] = set()
+
+    def touch(self, models: set[str]) -> None:
+        """Counts of models have changed."""
+        self._touched |= models
+
+    def start(self) -> None:
+        """Begin to tick."""
+        for name, work, every_s in (
+            ("evaluate", self.evaluate, EVALUATE_EVERY_S),
+            ("sweep", self.sweep, SWEEP_EVERY_S),
+            ("tend", self._jobs.tend, TEND_EVERY_S),
+        ):
+            self._scheduler.add_job(
+                self._guarded, "interval", args=(name, work), seconds=every_s, max_instances=1, coalesce=True, id=name
+            )
+        self._scheduler.start()
+
+    async def stop(self) -> None:
+        """Stop ticking, and give the lease back."""
+        self._scheduler.shutdown(wait=False)
+        await self._store.release(_LEASE, self._owner)
+
+    async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        log = structlog.get_logger()
+        try:
+            await work()
+        except StoreUnavailableError as error:
+            self._on_store_failed(name)
+            if name not in self._failing:
+                log.error("store unavailable", operation=name, reason=str(error))
+            self._failing.add(name)
+        except Exception as error:
+            log.error("tick failed", operation=name, error=type(error).__name__, exc_info=True)
+        else:
+            if name in self._failing:
+                log.info("store available again", operation=name)
+            self._failing.discard(name)
+
+    async def evaluate(self) -> None:
+        """Close what is due, look at what is open, and show it."""
+        await self._registry.refresh()
+        if await self._holds_lease():
+            for model in list(self._registry.models.values()):
+                try:
+                    await self._advance(model)
+                except StoreUnavailableError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - one model that breaks must not cost the others their verdicts
+                    structlog.get_logger().error(
+                        "evaluation failed", model=model.model, error=type(error).__name__, exc_info=True
+                    )
+        await self._board.sync()
+
+    async def sweep(self) -> None:
+        """Fold, coarsen and expire counts."""
+        now_us = await self._store.now_us()
+        keepings = [
+            _keeping(model, progress, now_us - self._kept.evaluations_us)
+            for progress in await self._store.progress()
+            if (model := self._registry.get(progress.model)) is not None
+        ]
+        swept = await self._store.sweep(keepings, now_us - self._kept.marks_us, self._kept.marks_max)
+        self._on_swept(swept)
+
+    async def _holds_lease(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._holds_until_s:
+            return True
+        held = await self._store.lease(_LEASE, self._owner, _LEASE_US)
+        self._holds_until_s = now_s + _LEASE_RENEW_S if held else 0.0
+        self._on_leases(int(held))
+        return held
+
+    async def _advance(self, model: LiveModel) -> None:
+        started = time.monotonic()
+        for version in model.versions.values():
+            if version.learning and self._is_touched(model.model):
+                await self._learning.advance(model, version)
+        while await self._job.advance(model) and time.monotonic() - started < _BUDGET_S:
+            pass
+        now_us = await self._store.now_us()
+        for progress in await self._store.progress(model.model):
+            if await self._silence.watch(model, progress, now_us):
+                self._on_notices()
+            await self._look(model, progress)
+        self._touched.discard(model.model)
+
+    def _is_touched(self, model: str) -> bool:
+        # Rows that came through another process are seen at the next round of looks.
+        return model in self._touched or time.monotonic() >= self._next_look_s.get((model, ""), 0.0)
+
+    async def _look(self, model: LiveModel, progress: Progress) -> None:
+        version = model.version(progress.version)
+        if version is None or version.learning:
+            return
+        key = model.model, progress.version
+        if time.monotonic() < self._next_look_s.get(key, 0.0):
+            return
+        looks = await self._looks.look(model, version, progress)
+        self._board.look(model, looks)
+        self._next_look_s[key] = time.monotonic() + parse_duration_s(model.configuration.provisional_every)
+
+
+def _keeping(model: LiveModel, progress: Progress, evaluations_before_us: int) -> Keeping:
+    fold_after_us = parse_duration_s(model.configuration.fold_after) * US_PER_S
+    return Keeping(
+        model=model.model,
+        version=progress.version,
+        base_window_us=model.grid.base_s * US_PER_S,
+        coarsen_before_us=progress.newest_us - fold_after_us,
+        expire_before_us=_expire_before_us(model, progress),
+        evaluations_before_us=min(evaluations_before_us, progress.newest_us - model.retention_us),
+    )
+
+
+def _expire_before_us(model: LiveModel, progress: Progress) -> int | None:
+    """What is older than the retention goes, but nothing before it was evaluated."""
+    if progress.evaluated_until_us is None:
+        return None
+    needed_us = earliest_us(model, model.grid.base_end(progress.evaluated_until_us))
+    return min(progress.newest_us - model.retention_us, needed_us)
