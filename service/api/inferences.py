@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, BinaryIO, Final, TypeAlias, cast
 from urllib.parse import parse_qs
@@ -59,7 +59,7 @@ class IngestLimits:
 
     body_bytes_max: int = 64 << 20
     inflated_bytes_max: int = 256 << 20
-    json: JsonLimits = JsonLimits()
+    json: JsonLimits = field(default_factory=JsonLimits)
     read_timeout_s: float = 30.0
     arrow_streams_max: int = 8
 
@@ -103,6 +103,7 @@ class Inferences:
 
     def __init__(
         self,
+        *,
         registry: Registry,
         buffer: CommitBuffer,
         schemas: Schemas,
@@ -146,9 +147,7 @@ class Inferences:
             headers = [(b"content-type", CONTENT_TYPE.encode())]
             headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
         except Exception as error:  # noqa: BLE001 - the last line of defence
-            structlog.get_logger().error(
-                "request failed", route="inferences", error=type(error).__name__, exc_info=True
-            )
+            structlog.get_logger().exception("request failed", route="inferences", error=type(error).__name__)
             status, body = 500, Problem(500, "internal error; the log has more").body()
             headers = [(b"content-type", CONTENT_TYPE.encode())]
         headers.append((b"content-length", b"%d" % len(body)))

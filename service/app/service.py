@@ -90,7 +90,14 @@ class Service:
         self.ticks = Ticks(
             store=store,
             registry=self.registry,
-            job=EvaluationJob(store, self.registry, evaluators, self._rules, self.watching, self.dispatcher.wake),
+            job=EvaluationJob(
+                store=store,
+                registry=self.registry,
+                evaluators=evaluators,
+                rules=self._rules,
+                observer=self.watching,
+                on_notices=self.dispatcher.wake,
+            ),
             looks=self._looks,
             silence=SilenceWatch(store, self._rules),
             learning=Learning(store, self.jobs),
@@ -133,19 +140,19 @@ class Service:
             info={"version": _VERSION},
         )
         inferences = Inferences(
-            self.registry,
-            self.buffer,
-            self._schemas,
-            clock,
-            access,
-            IngestLimits(
+            registry=self.registry,
+            buffer=self.buffer,
+            schemas=self._schemas,
+            clock=clock,
+            access=access,
+            limits=IngestLimits(
                 body_bytes_max=int(limits.body_bytes_max),
                 inflated_bytes_max=int(limits.inflated_bytes_max),
                 json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
                 read_timeout_s=parse_duration_s(limits.silence_timeout),
             ),
-            self._unknown,
-            self.watching.requested,
+            unknown=self._unknown,
+            observe=self.watching.requested,
         )
         self.application = Application(self.context, inferences, _VERSION)
 

@@ -85,7 +85,7 @@ def _run() -> int:
         error.show()
         return EXIT_USAGE
     except DriftlineError as error:
-        click.echo(f"Error: {plain(str(error))}", err=True)
+        click.echo("Error: " + "\n".join(map(plain, str(error).split("\n"))), err=True)
         return EXIT_USAGE
     except OSError:
         raise

@@ -56,6 +56,7 @@ class EvaluationJob:
 
     def __init__(
         self,
+        *,
         store: Store,
         registry: Registry,
         evaluators: Evaluators,
@@ -110,7 +111,7 @@ class EvaluationJob:
         spans = {step.end_us: list(spans_at(model, version, step.end_us)) for step in batch if isinstance(step, Closed)}
         panes = await self._panes(model, version, [span for some in spans.values() for span in some])
         evaluations = await asyncio.to_thread(
-            self._evaluate_all, model, version.version, spans, panes, now_us, first_us
+            self._evaluate_all, model, version.version, spans, panes, now_us=now_us, first_us=first_us
         )
         ledger = await Ledger.read(self._store, model.model, version.version, self._rules(model))
         rows: list[EvaluationRow] = []
@@ -153,6 +154,7 @@ class EvaluationJob:
         version: str,
         spans: dict[int, list[Span]],
         panes: dict[str, Sequence[Pane]],
+        *,
         now_us: int,
         first_us: int,
     ) -> dict[int, list[Evaluation]]:
@@ -203,7 +205,7 @@ class EvaluationJob:
         first_us = model.grid.base_start(progress.oldest_us)
         wanted = {span.end_us: [one for one in spans.values() if one.end_us == span.end_us] for span in spans.values()}
         evaluations = await asyncio.to_thread(
-            self._evaluate_all, model, version.version, wanted, panes, now_us, first_us
+            self._evaluate_all, model, version.version, wanted, panes, now_us=now_us, first_us=first_us
         )
         ledger = await Ledger.read(self._store, model.model, version.version, self._rules(model))
         rows: list[EvaluationRow] = []

@@ -212,7 +212,7 @@ class CommitBuffer:
                     if waiting.done is None or not waiting.done.done():
                         await self._commit_group([waiting])
                 return
-            structlog.get_logger().error("rows could not be counted", error=type(error).__name__, exc_info=True)
+            structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
         self._watcher.committed(sum(waiting.pending.rows for waiting in group), time.perf_counter() - started)
 

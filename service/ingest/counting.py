@@ -6,6 +6,7 @@ part of the block. Every row that has a readable time in the range has a bin in 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -178,7 +179,7 @@ def _deltas(model: LiveModel, version: LiveVersion, rows: _Rows, invalid: _Inval
         everything = bool(chosen.all())
         some = rows if everything else _some(rows, chosen)
         numbers = np.arange(chosen.size) if everything else np.flatnonzero(chosen)
-        deltas += _counted(model, version, version.since[number].reference, some, numbers, invalid)
+        deltas += _counted(model, version, version.since[number].reference, some, numbers=numbers, invalid=invalid)
     return deltas
 
 
@@ -209,12 +210,13 @@ def _counted(
     version: LiveVersion,
     live: LiveReference,
     rows: _Rows,
+    *,
     numbers: IndexArray,
     invalid: _Invalid,
 ) -> list[Delta]:
     panes, part = _panes(model.grid.pane_starts(rows.times_us))
     windows = model.grid.base_starts(panes)
-    payloads = _payloads(live, rows, numbers, part, panes.size, invalid)
+    payloads = _payloads(live, rows, part, panes.size, numbers=numbers, invalid=invalid)
     n_rows = np.bincount(part, minlength=panes.size).tolist()
     n_late = np.bincount(part[rows.late], minlength=panes.size).tolist()
     return [
@@ -242,7 +244,7 @@ def _panes(starts_us: UsArray) -> tuple[UsArray, IndexArray]:
 
 
 def _payloads(
-    live: LiveReference, rows: _Rows, numbers: IndexArray, part: IndexArray, n_parts: int, invalid: _Invalid
+    live: LiveReference, rows: _Rows, part: IndexArray, n_parts: int, *, numbers: IndexArray, invalid: _Invalid
 ) -> list[bytes]:
     binner = live.binner
     total = binner.layout.n_bins_total
@@ -265,7 +267,7 @@ def _payloads(
     bounds = np.searchsorted(places, np.arange(n_parts + 1) * total).tolist()
     return [
         encode_sparse(places[low:high] - number * total, counts[low:high], total)
-        for number, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        for number, (low, high) in enumerate(pairwise(bounds))
     ]
 
 

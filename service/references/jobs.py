@@ -18,7 +18,6 @@ import msgspec
 import structlog
 
 from detectors.reference import Reference, reference_id
-from service.domain.configuration import ModelConfiguration
 from service.errors import DriftlineError, InputError, StoreUnavailableError
 from service.ports import Activation, ReferenceRow, Store
 from service.references.worker import BuildOrder, summary_of
@@ -111,8 +110,7 @@ class ReferenceJobs:
             with open(handle, "wb") as file:  # noqa: PTH123, ASYNC230 - a descriptor; writes go to the page cache
                 async for piece in body:
                     size += len(piece)
-                    if size > self._upload_bytes_max:
-                        raise UploadTooLargeError(f"the upload is larger than {self._upload_bytes_max:,} bytes")
+                    self._check_size(size)
                     file.write(piece)
             await self._say(job, "building", {"received_bytes": size})
         except BaseException as error:
@@ -201,6 +199,10 @@ class ReferenceJobs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _check_size(self, size: int) -> None:
+        if size > self._upload_bytes_max:
+            raise UploadTooLargeError(f"the upload is larger than {self._upload_bytes_max:,} bytes")
+
     async def _begins(self, live: LiveModel, version: str, from_us: int | None) -> int:
         """From the time that was asked for, else now; a replay of old logs goes on with its next row."""
         if from_us is not None:
@@ -255,14 +257,13 @@ class ReferenceJobs:
             with contextlib.suppress(StoreUnavailableError):
                 await self._end(job, "failed", {"failed": "interrupted; upload the data again"})
             raise
-        except Exception as error:
-            structlog.get_logger().error("build failed", job=job.row.id, error=type(error).__name__, exc_info=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job has failed and says so
+            structlog.get_logger().exception("build failed", job=job.row.id, error=type(error).__name__)
             reason = str(error) if isinstance(error, DriftlineError) else "internal error; the log has more"
             with contextlib.suppress(StoreUnavailableError):
                 await self._end(job, "failed", {"failed": reason})
         finally:
-            path.unlink(missing_ok=True)
-            output.unlink(missing_ok=True)
+            await asyncio.to_thread(_remove, path, output)
 
     async def _take(self, job: _Job, version: str, output: Path, ready: dict[str, Any], options: UploadOptions) -> None:
         model = job.row.model
@@ -288,7 +289,7 @@ class ReferenceJobs:
 
 
 def _order(model: LiveModel, version: str, path: Path, output: Path, options: UploadOptions) -> BuildOrder:
-    configuration: ModelConfiguration = model.configuration
+    configuration = model.configuration
     return BuildOrder(
         data=str(path),
         name=options.name,
@@ -305,6 +306,11 @@ def _order(model: LiveModel, version: str, path: Path, output: Path, options: Up
         since=options.since,
         until=options.until,
     )
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _now_text(path: Path) -> str:

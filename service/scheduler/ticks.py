@@ -128,10 +128,10 @@ class Ticks:
         except StoreUnavailableError as error:
             self._on_store_failed(name)
             if name not in self._failing:
-                log.error("store unavailable", operation=name, reason=str(error))
+                log.warning("store unavailable", operation=name, reason=str(error))
             self._failing.add(name)
         except Exception as error:
-            log.error("tick failed", operation=name, error=type(error).__name__, exc_info=True)
+            log.exception("tick failed", operation=name, error=type(error).__name__)
         else:
             if name in self._failing:
                 log.info("store available again", operation=name)
@@ -147,9 +147,7 @@ class Ticks:
                 except StoreUnavailableError:
                     raise
                 except Exception as error:  # noqa: BLE001 - one model that breaks must not cost the others their verdicts
-                    structlog.get_logger().error(
-                        "evaluation failed", model=model.model, error=type(error).__name__, exc_info=True
-                    )
+                    structlog.get_logger().exception("evaluation failed", model=model.model, error=type(error).__name__)
         await self._board.sync()
 
     async def sweep(self) -> None:

@@ -6,7 +6,6 @@ which is decoded as it arrives, or Arrow, which hardly needs decoding.
 """
 
 import codecs
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,12 +13,11 @@ from typing import Any, Final
 from service.errors import DecodeError, RowError
 from service.ingest.decode.cells import values_of_cells
 from service.ingest.decode.json_value import REFUSED, UnreadableError, json_value
-from service.ingest.decode.rows import DecodedColumns, DecodedRows, Rejections, rows_within
-from service.ingest.decode.schema import WRAPPERS, RowSchema, Shape, Table
+from service.ingest.decode.rows import DecodedColumns, DecodedRows, Rejections
+from service.ingest.decode.schema import RowSchema, Shape
 
 __all__ = ["JsonLimits", "decode_json"]
 
-_START: Final = re.compile(rb'[ \t\r\n]*(?:(?P<list>\[)|\{[ \t\r\n]*"(?P<key>rows|columns)"|(?P<object>\{))')
 _INSTEAD: Final = "send application/x-ndjson or application/vnd.apache.arrow.stream instead"
 
 
@@ -63,12 +61,13 @@ def decode_json(body: bytes, schema: RowSchema, limits: JsonLimits = _DEFAULT) -
     """
     if len(body) > limits.bytes_max:
         raise DecodeError(413, f"a JSON body of {len(body):,} bytes, wanted at most {limits.bytes_max:,}: {_INSTEAD}")
-    body = body.removeprefix(codecs.BOM_UTF8)
+    if body[:1] not in {b"{", b"["}:
+        body = body.removeprefix(codecs.BOM_UTF8).lstrip(b" \t\r\n")
     shape = schema.shape
     structs = _quickly(body, shape) if shape is not None else None
     if shape is not None and structs is not None:
-        _check_rows(len(structs), limits.rows_max, schema)
-        return _decoded(shape.table(structs), range(1, len(structs) + 1), None)
+        _check_rows(len(structs), min(limits.rows_max, schema.rows_max))
+        return shape.rows(structs, range(1, len(structs) + 1))
     try:
         value = json_value(body)
     except UnreadableError as error:
@@ -87,17 +86,14 @@ def decode_json(body: bytes, schema: RowSchema, limits: JsonLimits = _DEFAULT) -
 
 def _quickly(body: bytes, shape: Shape) -> Sequence[Any] | None:
     # None where the slow way has to say what it is.
-    start = _START.match(body)
-    if start is None:
-        return None
     try:
-        if start["list"]:
+        if body.startswith(b"["):
             return shape.many.decode(body)
-        if not WRAPPERS.isdisjoint(shape.names):
+        if not shape.wrappable:
             return None
-        if start["object"]:
-            return [shape.one.decode(body)]
-        return shape.wrapped.decode(body).rows if start["key"] == b"rows" else None
+        if body.startswith(b'{"rows"'):
+            return shape.wrapped.decode(body).rows
+        return [shape.one.decode(body)]
     except REFUSED:
         return None
 
@@ -116,7 +112,7 @@ def _wrapper(value: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def _rows(items: Sequence[Any], schema: RowSchema, limits: JsonLimits) -> DecodedRows:
-    _check_rows(len(items), limits.rows_max, schema)
+    _check_rows(len(items), min(limits.rows_max, schema.rows_max))  # without a cell, too, a row takes its place
     rejections = Rejections()
     rows = [item for item in items if isinstance(item, dict)]
     numbers: Sequence[int] = range(1, len(items) + 1)
@@ -125,16 +121,13 @@ def _rows(items: Sequence[Any], schema: RowSchema, limits: JsonLimits) -> Decode
         for number, item in enumerate(items, 1):
             if not isinstance(item, dict):
                 rejections.add(number, "not an object")
-    return _decoded(schema.table(rows), numbers, rejections)
-
-
-def _decoded(table: Table, numbers: Sequence[int], rejections: Rejections | None) -> DecodedRows:
+    table = schema.table(rows)
     return DecodedRows(
         names=table.names,
         cells=table.cells,
         numbers=numbers,
-        errors=() if rejections is None else rejections.errors,
-        rejected=0 if rejections is None else rejections.count,
+        errors=rejections.errors,
+        rejected=rejections.count,
         ignored=table.ignored,
         ignored_cells=table.ignored_cells,
     )
@@ -152,7 +145,7 @@ def _columns(columns: Mapping[str, Any], schema: RowSchema, limits: JsonLimits) 
             raise DecodeError(
                 422, "'columns': lists of unequal lengths", [_of_column(1 + min(rows, len(cells)), name, reason)]
             )
-    _check_rows(rows, limits.columns_rows_max, None)
+    _check_rows(rows, limits.columns_rows_max)
     wanted, ignored = schema.select(columns)
     return DecodedColumns(
         rows=rows,
@@ -167,8 +160,6 @@ def _of_column(row: int, name: str, reason: str) -> RowError:
     return RowError(row=row, column=name[:256], reason=reason)
 
 
-def _check_rows(rows: int, rows_max: int, schema: RowSchema | None) -> None:
-    if schema is not None:  # rows that lack most columns make a table far larger than their text
-        rows_max = min(rows_max, rows_within(schema.columns_max))
+def _check_rows(rows: int, rows_max: int) -> None:
     if rows > rows_max:
         raise DecodeError(413, f"{rows:,} rows in one JSON body, wanted at most {rows_max:,}: {_INSTEAD}")

@@ -40,10 +40,12 @@ def json_value(text: bytes) -> Any:
         raise UnreadableError("text that is not UTF-8") from None
     except msgspec.DecodeError as error:
         refused = error
-    try:
-        return pydantic_core.from_json(text)
-    except ValueError:
-        raise UnreadableError(_where(refused)) from None
+    if isinstance(refused, msgspec.ValidationError) or b"N" in text or b"I" in text:
+        try:
+            return pydantic_core.from_json(text)
+        except ValueError:
+            pass
+    raise UnreadableError(_where(refused)) from None
 
 
 def _where(error: msgspec.DecodeError) -> str:

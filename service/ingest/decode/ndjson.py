@@ -13,6 +13,8 @@ import codecs
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, Final
 
@@ -20,8 +22,8 @@ from msgspec import UNSET
 
 from service.errors import DecodeError
 from service.ingest.decode.json_value import REFUSED, UnreadableError, json_value
-from service.ingest.decode.rows import Cells, DecodedRows, Rejections, rows_within
-from service.ingest.decode.schema import RowSchema, Table
+from service.ingest.decode.rows import Cells, DecodedRows, Rejections
+from service.ingest.decode.schema import RowSchema
 
 __all__ = ["NdjsonDecoder"]
 
@@ -37,13 +39,22 @@ class NdjsonDecoder:
     chunk_rows, chunk_bytes : int
         A chunk ends with the line that reaches one of them; fewer rows where they have very many columns.
     line_bytes_max : int
+    digests : bool
+        Whether each chunk says what it was decoded from.
     """
 
     def __init__(
-        self, schema: RowSchema, *, chunk_rows: int = 1_000, chunk_bytes: int = 1 << 20, line_bytes_max: int = 1 << 20
+        self,
+        schema: RowSchema,
+        *,
+        chunk_rows: int = 1_000,
+        chunk_bytes: int = 1 << 20,
+        line_bytes_max: int = 1 << 20,
+        digests: bool = False,
     ) -> None:
         self._schema = schema
-        self._chunk_rows = min(chunk_rows, rows_within(schema.columns_max))
+        self._digests = digests
+        self._chunk_rows = min(chunk_rows, schema.rows_max)
         self._chunk_bytes = chunk_bytes
         self._line_bytes_max = line_bytes_max
         self._lines: list[bytes] = []  # whole ones, not yet a chunk
@@ -111,7 +122,8 @@ class NdjsonDecoder:
         decoded = _decoded(self._schema, lines, self._lines_before + 1)
         self._lines_before += len(lines)
         if decoded.cells or decoded.rejected:
-            yield decoded
+            digest = blake2b(b"\n".join(lines), digest_size=16).digest() if self._digests else b""
+            yield replace(decoded, digest=digest)
 
 
 def _decoded(schema: RowSchema, lines: Sequence[bytes], first: int) -> DecodedRows:
@@ -120,23 +132,17 @@ def _decoded(schema: RowSchema, lines: Sequence[bytes], first: int) -> DecodedRo
     if shape is not None:
         with suppress(*REFUSED):  # what was decoded before it is kept
             structs.extend(map(shape.one.decode, lines))
-        quick = shape.table(structs)
+        quick = shape.rows(structs, range(first, first + len(structs)))
         if len(structs) == len(lines):
-            return DecodedRows(
-                names=quick.names,
-                cells=quick.cells,
-                numbers=range(first, first + len(lines)),
-                ignored=quick.ignored,
-                ignored_cells=quick.ignored_cells,
-            )
+            return quick
     else:
-        quick = Table(names=schema.names, cells=[])
+        quick = DecodedRows(names=schema.names, cells=(), numbers=())
     rows, numbers, rejections = _slowly(lines[len(structs) :], first + len(structs))
     table = schema.table(rows)
     return DecodedRows(
         names=table.names,
         cells=[*_widened(quick, len(table.names)), *table.cells],
-        numbers=[*range(first, first + len(structs)), *numbers],
+        numbers=[*quick.numbers, *numbers],
         errors=rejections.errors,
         rejected=rejections.count,
         ignored=quick.ignored | table.ignored,
@@ -149,22 +155,21 @@ def _slowly(lines: Sequence[bytes], first: int) -> tuple[list[dict[str, Any]], l
     numbers: list[int] = []
     rejections = Rejections()
     for number, line in enumerate(lines, first):
-        if not line or line.isspace():
+        start = line.lstrip()[:1]
+        if not start:
+            continue
+        if start != b"{":
+            rejections.add(number, "not an object")
             continue
         try:
-            value = json_value(line)
+            rows.append(json_value(line))
+            numbers.append(number)
         except UnreadableError as error:
             rejections.add(number, str(error))
-            continue
-        if isinstance(value, dict):
-            rows.append(value)
-            numbers.append(number)
-        else:
-            rejections.add(number, "not an object")
     return rows, numbers, rejections
 
 
-def _widened(table: Table, columns: int) -> list[Cells]:
+def _widened(rows: DecodedRows, columns: int) -> Sequence[Cells]:
     # An open schema may have taken up columns in the middle of the chunk.
-    more = columns - len(table.names)
-    return [cells + (UNSET,) * more for cells in table.cells] if more else table.cells
+    more = columns - len(rows.names)
+    return [cells + (UNSET,) * more for cells in rows.cells] if more else rows.cells

@@ -11,13 +11,25 @@ from typing import Any, TypeAlias
 from detectors.binning import Values
 from service.errors import RowError
 
-__all__ = ["ERRORS_MAX", "IGNORED_MAX", "Cells", "DecodedColumns", "DecodedRows", "Rejections", "picker", "rows_within"]
+__all__ = [
+    "ERRORS_MAX",
+    "IGNORED_MAX",
+    "NOTHING",
+    "Cells",
+    "DecodedColumns",
+    "DecodedRows",
+    "Rejections",
+    "picker",
+    "rows_within",
+]
 
 ERRORS_MAX = 10
 """Refused rows that are described; the others are only counted."""
 
 IGNORED_MAX = 256
 """Names of ignored columns that are kept; the cells of all of them are counted."""
+
+NOTHING: frozenset[str] = frozenset()
 
 _CELLS_MAX = 1 << 22  # 32 MiB of references
 
@@ -43,6 +55,8 @@ class DecodedRows:
         Columns that the schema does not know.
     ignored_cells : int
         How many cells they had.
+    digest : bytes
+        Of the lines that a chunk of a stream was decoded from, where that was asked for.
     """
 
     names: tuple[str, ...]
@@ -50,8 +64,9 @@ class DecodedRows:
     numbers: Sequence[int]
     errors: Sequence[RowError] = ()
     rejected: int = 0
-    ignored: frozenset[str] = frozenset()
+    ignored: frozenset[str] = NOTHING
     ignored_cells: int = 0
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +88,7 @@ class DecodedColumns:
     zoned: frozenset[str] = frozenset()
     errors: Sequence[RowError] = ()
     rejected: int = 0
-    ignored: frozenset[str] = frozenset()
+    ignored: frozenset[str] = NOTHING
     ignored_cells: int = 0
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 import msgspec
 from msgspec import UNSET
 
-from service.ingest.decode.rows import IGNORED_MAX, Cells, picker
+from service.ingest.decode.rows import IGNORED_MAX, NOTHING, Cells, DecodedRows, picker, rows_within
 
 __all__ = ["COLUMNS_MAX", "WRAPPERS", "RowSchema", "Shape", "Table"]
 
@@ -43,11 +43,11 @@ _astuple: Callable[[Any], Cells] = msgspec.structs.astuple
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Table:
-    """Rows of one schema, and what of them was ignored."""
+    """Rows that were decoded into dictionaries, as far as they are wanted."""
 
     names: tuple[str, ...]
     cells: list[Cells]
-    ignored: frozenset[str] = frozenset()
+    ignored: frozenset[str] = NOTHING
     ignored_cells: int = 0
 
 
@@ -60,6 +60,8 @@ class Shape:
     names : tuple of str
     one, many, wrapped : msgspec.json.Decoder
         Of a row, a list of rows, and a list of rows under the key `rows`.
+    wrappable : bool
+        Whether no column is called as the keys are under which rows or columns come.
     pick : callable, optional
         From all fields to the cells of `names`; None where these are the fields.
     extras : tuple of (str, int)
@@ -72,14 +74,18 @@ class Shape:
     wrapped: msgspec.json.Decoder[Any]
     pick: Callable[[Cells], Cells] | None
     extras: tuple[tuple[str, int], ...]
+    wrappable: bool
 
-    def table(self, structs: Iterable[Any]) -> Table:
+    def rows(self, structs: Iterable[Any], numbers: Sequence[int]) -> DecodedRows:
         """Take decoded rows apart."""
         fields = list(map(_astuple, structs))
         cells = fields if self.pick is None else list(map(self.pick, fields))
+        if not self.extras:
+            return DecodedRows(names=self.names, cells=cells, numbers=numbers)
         counts = {name: sum(map(is_not, map(itemgetter(place), fields), repeat(UNSET))) for name, place in self.extras}
         ignored = frozenset(name for name, count in counts.items() if count)
-        return Table(names=self.names, cells=cells, ignored=ignored, ignored_cells=sum(counts.values()))
+        ignored_cells = sum(counts.values())
+        return DecodedRows(names=self.names, cells=cells, numbers=numbers, ignored=ignored, ignored_cells=ignored_cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,14 +114,18 @@ class RowSchema:
     def __init__(self, names: Sequence[str]) -> None:
         self._learned = _Learned(names=tuple(dict.fromkeys(names)))
         self._lock = Lock()
-        self.columns_max = len(self._learned.names)
+        self._limit(len(self._learned.names))
 
     @classmethod
     def open(cls, columns_max: int = COLUMNS_MAX) -> Self:
         """Make the schema of a model that is still learning: every column is wanted, in the order they are met."""
         schema = cls(())
-        schema.columns_max = columns_max
+        schema._limit(columns_max)
         return schema
+
+    def _limit(self, columns_max: int) -> None:
+        self.columns_max = columns_max
+        self.rows_max = rows_within(columns_max)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -196,6 +206,7 @@ def _shape_of(names: Sequence[str], extras: Sequence[str], row: Iterable[str]) -
         wrapped=msgspec.json.Decoder(wrapped),
         pick=None if order == list(names) else picker([place_of[name] for name in names]),
         extras=tuple((name, place_of[name]) for name in extras),
+        wrappable=WRAPPERS.isdisjoint(names),
     )
 
 
