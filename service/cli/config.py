@@ -49,15 +49,21 @@ def check(*, file: Path) -> None:
     """
     settings = settings_or_exit(file)
     states: dict[tuple[str, str], str] = {}
-    faults = []
+    unpinned, faults = [], []
     for model, version, reference in _versions(settings):
         try:
-            states[model, version] = _state(reference)
+            found = _found_id(reference)
         except UnusableReferenceError as error:
             faults.append(fault_in(file, ("models", model, "versions", version, "reference"), str(error)))
+            continue
+        states[model, version] = _state(reference, found)
+        if found is not None and reference.id is None:
+            unpinned.append(f"models.{model}.versions.{version} can be pinned: id: {found}")
     if faults:
         _leave(faults)
     _print_summary(settings, states, output_console())
+    for line in unpinned:
+        click.echo(line)
     click.echo(f"{file}: no faults")
 
 
@@ -96,18 +102,22 @@ def _versions(settings: Settings) -> Iterator[tuple[str, str, VersionSettings]]:
             yield name, version, reference
 
 
-def _state(version: VersionSettings) -> str:
-    """What there is to say of a reference; the whole id where it is not pinned, so that it can be."""
+def _found_id(version: VersionSettings) -> str | None:
+    """Id of a reference file; None of what is not a file here."""
+    if version.reference is None or version.is_url:
+        return None
+    found = reference_id(read_reference(Path(version.reference)))
+    if version.id not in {None, found}:
+        raise UnusableReferenceError(f"{version.reference}: has the id {found}, not the one that is asked for")
+    return found
+
+
+def _state(version: VersionSettings, found: str | None) -> str:
     if version.reference is None:
         return "learns from traffic"
-    if version.is_url:
-        return "not fetched" if version.id else "not fetched, any id"
-    found = reference_id(read_reference(Path(version.reference)))
-    if version.id is None:
-        return f"{found}, not pinned"
-    if found != version.id:
-        raise UnusableReferenceError(f"{version.reference}: has the id {found}, not the one that is asked for")
-    return f"{found[:_ID_SHOWN]}..., as asked for"
+    if found is None:
+        return "not fetched" if version.id else "not fetched, not pinned"
+    return f"{found[:_ID_SHOWN]}..., {'as asked for' if version.id else 'not pinned'}"
 
 
 def _print_summary(settings: Settings, states: Mapping[tuple[str, str], str], console: Console) -> None:

@@ -45,6 +45,7 @@ Scope = Literal["ingest", "read", "admin", "metrics"]
 
 _Size = Annotated[ByteSize, Field(ge=1), WithJsonSchema({"type": ["integer", "string"], "examples": ["64MiB"]})]
 _Count = Annotated[int, Field(ge=1, le=10**12)]
+_Reference = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 _Hash = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -180,7 +181,7 @@ def _reference(text: str | None) -> str | None:
 class VersionSettings(_Document):
     """A version of a model, and its reference."""
 
-    reference: Annotated[str | None, AfterValidator(_reference), Field(min_length=1, max_length=4096)] = Field(
+    reference: Annotated[_Reference | None, AfterValidator(_reference)] = Field(
         default=None, description="path or http(s) address of a reference file; without one the version learns"
     )
     id: _Hash | None = Field(default=None, description="id that the reference must have")

@@ -105,5 +105,6 @@ def _of_kubernetes(variable: str, value: str) -> bool:
 
 
 def _nearest(variable: str) -> str:
-    nearest = get_close_matches(variable, VARIABLES, n=1, cutoff=0.6)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    names = [name.removeprefix(_PREFIX) for name in VARIABLES]
+    nearest = get_close_matches(variable.removeprefix(_PREFIX), names, n=1)
+    return f"; did you mean {_PREFIX}{nearest[0]}?" if nearest else ""

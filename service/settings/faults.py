@@ -36,6 +36,7 @@ _TEXTS: Final = {
     "byte_size_unit": "wanted a number of bytes, or one with a unit such as 64MiB",
 }
 _NAME_TEXT: Final = "wanted a name: letters, digits, dots, dashes and underscores, a letter or digit first, at most 128"
+_SHOULD: Final = re.compile(r"^\w+ should (be|have) ")
 _LEADING_NAME: Final = re.compile(r"(\w+): ")
 
 
@@ -77,7 +78,7 @@ class Fault:
 
 def faults_of(error: ValidationError, data: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Place and text of each fault of a document; several of one place (a union's) are made one."""
-    found: dict[Place, list[str]] = {}
+    found: dict[Place, dict[str, None]] = {}
     for fault in error.errors(include_input=False, include_url=False):
         place, at = _place(fault["loc"], data)
         text = _text(fault)
@@ -87,9 +88,7 @@ def faults_of(error: ValidationError, data: Any, schema: Mapping[str, Any]) -> I
             text = "unknown setting" + _nearest(str(place[-1]), schema, place[:-1])
         elif (leading := _LEADING_NAME.match(text)) and isinstance(at, dict) and leading[1] in at:
             place, text = (*place, leading[1]), text[leading.end() :]
-        texts = found.setdefault(place, [])
-        if text not in texts:
-            texts.append(text)
+        found.setdefault(place, {})[text] = None
     for place, texts in found.items():
         yield place, ", or ".join(texts)
 
@@ -112,7 +111,7 @@ def _text(fault: Mapping[str, Any]) -> str:
         return _NAME_TEXT if pattern == NAME_PATTERN else f"wanted text that matches {pattern}"
     if kind == "value_error":
         return str(message.removeprefix("Value error, "))
-    return _TEXTS.get(kind) or f"wanted {message}".replace("wanted Input should be ", "wanted ")
+    return _TEXTS.get(kind) or _SHOULD.sub("wanted ", message)
 
 
 def _nearest(name: str, schema: Mapping[str, Any], place: Place) -> str:
