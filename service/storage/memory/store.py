@@ -93,7 +93,8 @@ class MemoryStore:
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Add counts and marks."""
-        return [counts.commit(self.state, commit, self._clock.now_us()) for commit in commits]
+        state = self.state
+        return [counts.commit(state, commit, self._clock.now_us()) for commit in commits]
 
     async def marks(self, model: str, keys: Sequence[str]) -> Sequence[Mark]:
         """Those marks that are known."""

@@ -64,7 +64,7 @@ def panes(connection: sqlite3.Connection, series: Series, first_us: int, last_us
             window_start_us=window_us,
             rows=sum(rows for rows, _, _ in parts),
             late=sum(late for _, late, _ in parts),
-            payloads=[payload for _, _, payload in parts],
+            payloads=tuple(payload for _, _, payload in parts),
         )
         for (start_us, window_us), parts in sorted(found.items())
     ]

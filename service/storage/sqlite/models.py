@@ -87,10 +87,10 @@ def activate(connection: sqlite3.Connection, model: str, epoch: int, activation:
 
 def _model(connection: sqlite3.Connection, row: tuple[int, str, int, Literal["api", "file"], bytes]) -> ModelRow:
     model_id, name, epoch, owner, configuration = row
-    activations = [
+    activations = tuple(
         Activation(version=version, reference_id=reference_id, from_us=from_us, at_us=at_us)
         for version, reference_id, from_us, at_us in connection.execute(_ACTIVATIONS, (model_id,))
-    ]
+    )
     return ModelRow(model=name, epoch=epoch, owner=owner, configuration=configuration, activations=activations)
 
 

@@ -272,10 +272,13 @@ class SqliteStore:
     async def claim(self, target: str, owner: str, until_us: int, limit: int) -> Sequence[Delivery]:
         """Pending deliveries of a target that are due, for one owner until a time; oldest first."""
         now_us = self._clock.now_us()
-        due = await self._read(lambda c: outbox.due(c, target, limit, now_us))
-        if not due:
-            return []
-        return await self._write(lambda c: outbox.claim(c, due, owner, until_us, now_us))
+        claimed: list[Delivery] = []
+        while due := await self._read(partial(outbox.due, target=target, limit=limit - len(claimed), now_us=now_us)):
+            got = await self._write(partial(outbox.claim, numbers=due, owner=owner, until_us=until_us, now_us=now_us))
+            claimed += got
+            if len(got) == len(due):  # else another owner was faster, and there may be more
+                break
+        return claimed
 
     async def settle(self, owner: str, settled: Sequence[Settled]) -> None:
         """End attempts."""
