@@ -1,8 +1,14 @@
-"""The listeners: the API's, and one of their own for probes and Prometheus."""
+"""The listeners: the API's, and one of their own for probes and Prometheus; and how they end.
+
+SIGTERM or SIGINT ends the service gracefully: no connection is accepted any more, requests that have begun get their answer,
+deliveries that have begun end, both within the stop timeout; then what waits is committed. The second listener goes on until
+the first has ended, so that probes are told why the service is not ready. A second SIGINT waits for no request any more.
+"""
 
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 
 import uvicorn
@@ -18,29 +24,47 @@ _HEAD_BYTES_MAX = 64 << 10
 """Request line and headers."""
 
 
-class _Second(uvicorn.Server):
+class _Listener(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the first listener's."""
+        """Leave signals alone: uvicorn would raise them again at its end, and the process would die before the service's."""
         yield
 
 
 async def serve(settings: Settings) -> None:
     """Run the service until it is told to stop; what was acknowledged is in the store by then."""
     service = await Service.open(settings, os.environ)
+    listeners = [_Listener(_config(settings, service.application, settings.server.host, settings.server.port))]
+    if settings.server.ops_address is not None:
+        host, _, port = settings.server.ops_address.rpartition(":")
+        listeners.append(_Listener(_config(settings, service.operations, host.strip("[]"), int(port))))
+    starting = asyncio.create_task(service.start(), name="start")
+
+    def stop(number: signal.Signals) -> None:
+        if listeners[0].should_exit and number == signal.SIGINT:
+            listeners[0].force_exit = True
+        starting.cancel()  # does nothing once it has started
+        service.retire()
+        listeners[0].should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
     try:
-        await service.start()
-        servers = [uvicorn.Server(_config(settings, service.application, settings.server.host, settings.server.port))]
-        if settings.server.ops_address is not None:
-            host, _, port = settings.server.ops_address.rpartition(":")
-            servers.append(_Second(_config(settings, service.operations, host.strip("[]"), int(port))))
-        running = [asyncio.create_task(server.serve()) for server in servers]
-        await running[0]
-        for server in servers:
-            server.should_exit = True
-        await asyncio.gather(*running)
+        await asyncio.wait([starting])
+        if not starting.cancelled():
+            starting.result()
+            await _listen(listeners)
     finally:
         await service.stop()
+
+
+async def _listen(listeners: list[_Listener]) -> None:
+    running = [asyncio.create_task(listener.serve()) for listener in listeners]
+    await running[0]
+    for listener in listeners[1:]:
+        listener.should_exit = True
+    await asyncio.gather(*running)
 
 
 def _config(settings: Settings, application: object, host: str, port: int) -> uvicorn.Config:

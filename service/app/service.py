@@ -83,6 +83,7 @@ class Service:
             random.Random(),  # noqa: S311 - jitter is no secret
             self.owner,
             on_outcome=self.watching.delivered,
+            drain_s=parse_duration_s(limits.stop_timeout),
         )
         folder = settings.store.database.parent
         self.jobs = ReferenceJobs(store, self.registry, folder, upload_bytes_max=int(limits.upload_bytes_max))
@@ -200,6 +201,12 @@ class Service:
             store=str(self.settings.store.database),
             seconds=round(time.perf_counter() - started, 3),
         )
+
+    def retire(self) -> None:
+        """Say that the end is near: the service is not ready any more, and begins no delivery."""
+        if not self._stopping:
+            self._stopping = True
+            self._retiring = asyncio.create_task(self.dispatcher.stop(), name="last deliveries")
 
     async def stop(self) -> None:
         """Commit what waits, end what was begun, and let go of the store."""

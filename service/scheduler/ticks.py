@@ -6,6 +6,7 @@ decided by a lease; a race between two changes nothing, because every record say
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -119,7 +120,8 @@ class Ticks:
     async def stop(self) -> None:
         """Stop ticking, and give the lease back."""
         self._scheduler.shutdown(wait=False)
-        await self._store.release(_LEASE, self._owner)
+        with suppress(StoreUnavailableError):  # then it runs out
+            await self._store.release(_LEASE, self._owner)
 
     async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         log = structlog.get_logger()
