@@ -182,6 +182,32 @@ class Binner:
             counts[start:end] += np.bincount(bins, minlength=end - start)
         return Counts(counts)
 
+    def row_positions(self, rows: FloatArray) -> IndexArray:
+        """Places in the flat vector of a block of rows of the numeric columns alone, all columns at once.
+
+        Parameters
+        ----------
+        rows : ndarray of float64, shape [n_rows, n_numeric_columns]
+            In the order of the numeric columns; NaN is missing.
+
+        Returns
+        -------
+        ndarray of intp, shape [n_rows, n_numeric_columns]
+        """
+        panels, slow = self._panels()
+        if len(panels) == 1 and not slow.size:
+            found = panels[0].tables.bins(rows)
+            return found if panels[0].bins.start == 0 else np.add(found, panels[0].bins.start, out=found)
+        found = np.empty(rows.shape, dtype=np.intp)
+        for panel in panels:
+            found[:, panel.positions] = panel.tables.bins(rows[:, panel.positions]) + panel.bins.start
+        numeric = np.flatnonzero(self.layout.numeric)
+        for position in slow.tolist():
+            index = int(numeric[position])
+            bins = self.number_bins(index, Numbers(values=np.ascontiguousarray(rows[:, position])))
+            found[:, position] = bins + self.layout.offsets[index]
+        return found
+
     def _table(self, index: int, family: Family) -> Table:
         key = index, family
         if key not in self._numeric:

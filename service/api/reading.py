@@ -5,13 +5,14 @@ import io
 import queue
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from service.api.problem import Problem
 from service.ingest.decode import Encoding
 
 __all__ = ["Disconnected", "PipeReader", "encoding_of", "pieces", "whole"]
 
+_Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _QUEUE_PIECES: Final = 16  # of 64 KiB each: what may lie between the network and a decoder's thread
 _WAIT_S: Final = 0.5
 
@@ -42,9 +43,9 @@ class Disconnected(Exception):  # noqa: N818 - nobody is left to be told of an e
 
 
 async def pieces(
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, bytes_max: int | None, timeout_s: float
+    receive: _Receive, *, bytes_max: int | None, timeout_s: float, first: MutableMapping[str, Any] | None = None
 ) -> AsyncIterator[bytes]:
-    """Pieces of a body.
+    """Pieces of a body, of which the first message may have been received already.
 
     Raises
     ------
@@ -53,14 +54,10 @@ async def pieces(
     Disconnected
     """
     size = 0
+    message = first
     while True:
-        try:
-            async with asyncio.timeout(timeout_s):
-                message = await receive()
-        except TimeoutError:
-            raise Problem(408, f"no further part of the body came within {timeout_s:g} s") from None
-        if message["type"] == "http.disconnect":
-            raise Disconnected
+        if message is None:
+            message = await _message(receive, timeout_s)
         piece: bytes = message.get("body", b"")
         size += len(piece)
         if bytes_max is not None and size > bytes_max:
@@ -69,14 +66,29 @@ async def pieces(
             yield piece
         if not message.get("more_body", False):
             return
+        message = None
 
 
-async def whole(
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, bytes_max: int, timeout_s: float
-) -> bytes:
+async def whole(receive: _Receive, *, bytes_max: int, timeout_s: float) -> bytes:
     """A body in one piece; raises as `pieces` does."""
-    parts = [piece async for piece in pieces(receive, bytes_max=bytes_max, timeout_s=timeout_s)]
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    # Most bodies come with their head, in one message: they need no generator and no list.
+    first = await _message(receive, timeout_s)
+    body: bytes = first.get("body", b"")
+    if not first.get("more_body", False) and len(body) <= bytes_max:
+        return body
+    parts = [piece async for piece in pieces(receive, bytes_max=bytes_max, timeout_s=timeout_s, first=first)]
+    return b"".join(parts)
+
+
+async def _message(receive: _Receive, timeout_s: float) -> MutableMapping[str, Any]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+    except TimeoutError:
+        raise Problem(408, f"no further part of the body came within {timeout_s:g} s") from None
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message
 
 
 class PipeReader(io.RawIOBase):

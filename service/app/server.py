@@ -78,6 +78,7 @@ def _config(settings: Settings, application: object, host: str, port: int) -> uv
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nothing here depends on who the client is
         server_header=False,
         root_path=settings.server.root_path,
         backlog=_BACKLOG,

@@ -32,6 +32,10 @@ _COMMIT_ROWS_MAX: Final = 20_000
 _INLINE_CELLS_MAX: Final = 8_000
 """Blocks of more cells than this, about a millisecond of work, are counted in a thread."""
 
+_LINGER_S: Final = 0.02
+_LINGER_ROWS_MAX: Final = 1_000
+"""Rows that were acknowledged on receipt are committed when there are so many, or after so long."""
+
 _ATTEMPTS_MAX: Final = 20
 """Times that rows are counted again because the model changed meanwhile, or a key was found to be known."""
 
@@ -114,6 +118,7 @@ class CommitBuffer:
         self._queue: deque[_Waiting] = deque()
         self._rows = 0
         self._bytes = 0
+        self._awaited = 0
         self._wake = asyncio.Event()
         self._closing = False
         self._progress: dict[tuple[str, str], Progress] = {}
@@ -175,6 +180,7 @@ class CommitBuffer:
     def _put(self, waiting: _Waiting) -> None:
         self.room()
         self._queue.append(waiting)
+        self._awaited += waiting.done is not None
         self._rows += waiting.pending.rows
         self._bytes += waiting.size_bytes
         self._wake.set()
@@ -184,6 +190,7 @@ class CommitBuffer:
         rows = 0
         while self._queue and (not group or rows + self._queue[0].pending.rows <= _COMMIT_ROWS_MAX):
             waiting = self._queue.popleft()
+            self._awaited -= waiting.done is not None
             rows += waiting.pending.rows
             group.append(waiting)
         return group
@@ -192,11 +199,20 @@ class CommitBuffer:
         while not (self._closing and not self._queue):
             await self._wake.wait()
             self._wake.clear()
-            while group := self._take():
+            while self._queue:
+                await self._linger()
+                group = self._take()
                 await self._commit_group(group)
                 self._rows -= sum(waiting.pending.rows for waiting in group)
                 self._bytes -= sum(waiting.size_bytes for waiting in group)
                 self._watcher.buffered(self._rows, self._bytes)
+
+    async def _linger(self) -> None:
+        """Let what has arrived join. Where nobody waits for the commit, a little more may come."""
+        if self._awaited or self._closing or self._rows >= _LINGER_ROWS_MAX:
+            await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(_LINGER_S)
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
         started = time.perf_counter()
@@ -337,8 +353,7 @@ class _Round:
                     attempt.newest_us[name] = max(attempt.newest_us.get(name, counted.newest_us), counted.newest_us)
                 for span, answer in zip(block.spans, counted.answers, strict=True):
                     one = owner[id(span.pending)]
-                    before = attempt.answers.get(id(one), (one, Answer()))[1]
-                    attempt.answers[id(one)] = one, before.merged(answer)
+                    attempt.answers[id(one)] = one, answer
         return attempt
 
     async def _settle(self, attempt: "_Attempt", result: Committed, now_us: int) -> None:
@@ -432,6 +447,6 @@ def _once_a_key(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Wait
 
 
 async def _counted(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> Counted:
-    if block.rows * len(block.columns) > _INLINE_CELLS_MAX:
+    if block.rows * len(block.names) > _INLINE_CELLS_MAX:
         return await asyncio.to_thread(count_block, model, version, block, clocked)
     return count_block(model, version, block, clocked)

@@ -5,58 +5,28 @@ part of the block. Every row that has a readable time in the range has a bin in 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from detectors.arrays import BoolArray, IndexArray
-from detectors.binning import Binner, Values
-from detectors.binning.values import selected
+from detectors.binning import Values
 from detectors.learning import Sketch
-from service.ingest.blocks import Block, Span
-from service.ingest.decode import RowError
-from service.ingest.pending import ERRORS_MAX, Answer
+from service.ingest.blocks import Block
+from service.ingest.fates import Clocked, Fates, Invalid, answers_of, fates_of
+from service.ingest.pending import Answer
+from service.ingest.positions import column_positions, matrix_positions, without
 from service.ports import LEARNING, LEARNING_PANE_US, Delta
 from service.registry.models import LiveModel, LiveReference, LiveVersion
 from service.storage.codec import encode_dense, encode_sparse, wrap_sketch
-from service.windows.event_times import event_times
 from service.windows.zones import US_PER_DAY, UsArray
 
 __all__ = ["Clocked", "Counted", "count_block"]
 
 # A dense vector of this many counts is cheaper to fill than as many positions are to sort.
-_DENSE_COUNTS_MAX = 1 << 22
-
-_REASONS: Final = ("no_time", "unreadable_time", "future", "too_old")
-_WORDS: Final = {
-    "no_time": "no time, though the column is declared to be the time",
-    "unreadable_time": "not a time; wanted RFC 3339 or seconds since the epoch",
-    "future": "later than now: more than the clock skew allowed",
-    "too_old": "older than the retention",
-}
-_INVALID = "wrong type for its column; counted as invalid"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clocked:
-    """Times that decide over rows.
-
-    Parameters
-    ----------
-    now_us : int
-        By the store's clock.
-    newest_us : int or None
-        Largest event time of the version so far.
-    watermark_us : int or None
-        Rows before it are late.
-    """
-
-    now_us: int
-    newest_us: int | None
-    watermark_us: int | None
+_DENSE_COUNTS_MAX: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,108 +61,54 @@ def count_block(model: LiveModel, version: LiveVersion, block: Block, clocked: C
     -------
     Counted
     """
-    times = _times(model, version, block, clocked)
-    kept = times.fate < 0
-    late = kept & (times.times_us < clocked.watermark_us) if clocked.watermark_us is not None else np.zeros_like(kept)
-    columns = {
-        name: values for name, values in block.columns.items() if name != times.column and name not in model.unmonitored
-    }
-    everything = bool(kept.all())
-    if not everything:
-        columns = {name: selected(values, kept) for name, values in columns.items()}
-    rows = _Rows(
-        columns=columns,
-        times_us=times.times_us if everything else times.times_us[kept],
-        late=late if everything else late[kept],
-    )
-    invalid = _Invalid()
-    deltas = _deltas(model, version, rows, invalid) if rows.times_us.size else []
-    answers = _answers(block, times, kept, late, invalid)
-    newest = int(rows.times_us.max()) if rows.times_us.size else None
-    return Counted(deltas=deltas, answers=answers, newest_us=newest)
+    fates = fates_of(model, version, block, clocked)
+    kept = fates.kept
+    times_us = fates.times_us if kept is None else fates.times_us[kept]
+    invalid = Invalid()
+    deltas: list[Delta] = []
+    if times_us.size:
+        late = np.zeros(times_us.size, dtype=np.bool_)
+        if fates.late is not None:
+            late = fates.late if kept is None else fates.late[kept]
+        deltas = _deltas(model, version, _Rows(model, block, fates, times_us, late), invalid)
+    newest_us = int(times_us.max()) if times_us.size else None
+    return Counted(deltas=deltas, answers=answers_of(block, fates, invalid), newest_us=newest_us)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Times:
-    column: str | None
-    times_us: UsArray
-    fate: npt.NDArray[np.int8]  # -1 kept, else the number of a reason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Rows:
-    columns: Mapping[str, Values]
-    times_us: UsArray
-    late: BoolArray
+    """The rows of a block that are kept."""
+
+    def __init__(self, model: LiveModel, block: Block, fates: Fates, times_us: UsArray, late: BoolArray) -> None:
+        self.times_us = times_us
+        self.late = late
+        self.kept = fates.kept
+        self.block = block
+        self._left_out = model.unmonitored | ({fates.column} if fates.column is not None else frozenset())
+
+    def columns(self, chosen: BoolArray | None = None) -> Mapping[str, Values]:
+        """Columns of the kept rows, or of some of them."""
+        columns = without(self.block.columns, self._left_out, self.kept)
+        return columns if chosen is None else without(columns, frozenset(), chosen)
 
 
-@dataclass(slots=True)
-class _Invalid:
-    """Where cells of a wrong type were: rows of the counted block, and their columns."""
-
-    cells: list[tuple[int, str]] = field(default_factory=list)
-
-    def note(self, column: str, rows: IndexArray) -> None:
-        self.cells += [(row, column) for row in rows[:ERRORS_MAX].tolist()]
-
-
-def time_column_of(model: LiveModel, version: LiveVersion) -> tuple[str | None, bool]:
-    """The column with the event time, and whether a row must have it: a time column that was only found in the training
-    data need not be in the traffic.
-    """  # noqa: D205 - one sentence
-    declared = model.configuration.time_column
-    if declared is not None:
-        return declared, True
-    return (version.active.reference.time_column if version.active is not None else None), False
-
-
-def _times(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> _Times:
-    column, required = time_column_of(model, version)
-    times_us = np.repeat(
-        np.array([span.received_us for span in block.spans], dtype=np.int64), [span.rows for span in block.spans]
-    )
-    fate = np.full(block.rows, -1, dtype=np.int8)
-    values = block.columns.get(column) if column is not None else None
-    if column is not None and values is not None:
-        written_us, readable = event_times(values, column in block.zoned, model.grid.time_zone)
-        absent = values.absent if values.absent is not None else np.zeros(block.rows, dtype=np.bool_)
-        times_us = np.where(readable, written_us, times_us)
-        fate[~readable & ~absent] = _REASONS.index("unreadable_time")
-        if required:
-            fate[absent] = _REASONS.index("no_time")
-    elif required:
-        fate[:] = _REASONS.index("no_time")
-    fate[(fate < 0) & (times_us > clocked.now_us + model.clock_skew_us)] = _REASONS.index("future")
-    if clocked.newest_us is not None:
-        # Of what was committed before: a year of logs in one body is a year, not its last month.
-        fate[(fate < 0) & (times_us < clocked.newest_us - model.retention_us)] = _REASONS.index("too_old")
-    return _Times(column=column, times_us=times_us, fate=fate)
-
-
-def _deltas(model: LiveModel, version: LiveVersion, rows: _Rows, invalid: _Invalid) -> list[Delta]:
+def _deltas(model: LiveModel, version: LiveVersion, rows: _Rows, invalid: Invalid) -> list[Delta]:
     if version.learning:
         return [_learned(model, version, rows)]
+    if len(version.since) == 1:
+        return _counted(model, version, version.since[0].reference, rows, None, invalid)
     which = version.which(rows.times_us)
-    deltas: list[Delta] = []
-    for number in np.unique(which).tolist():
-        chosen = which == number
-        everything = bool(chosen.all())
-        some = rows if everything else _some(rows, chosen)
-        numbers = np.arange(chosen.size) if everything else np.flatnonzero(chosen)
-        deltas += _counted(model, version, version.since[number].reference, some, numbers=numbers, invalid=invalid)
-    return deltas
-
-
-def _some(rows: _Rows, chosen: BoolArray) -> _Rows:
-    return _Rows(
-        columns={name: selected(values, chosen) for name, values in rows.columns.items()},
-        times_us=rows.times_us[chosen],
-        late=rows.late[chosen],
-    )
+    first = int(which[0])
+    if (which == first).all():
+        return _counted(model, version, version.since[first].reference, rows, None, invalid)
+    return [
+        delta
+        for number in np.unique(which).tolist()
+        for delta in _counted(model, version, version.since[number].reference, rows, which == number, invalid)
+    ]
 
 
 def _learned(model: LiveModel, version: LiveVersion, rows: _Rows) -> Delta:
-    sketch = Sketch.of(rows.columns, rows.times_us.size, model.roles)
+    sketch = Sketch.of(rows.columns(), rows.times_us.size, model.roles)
     pane = LEARNING_PANE_US + int(rows.times_us.min()) // US_PER_DAY
     return Delta(
         version=version.version,
@@ -205,20 +121,24 @@ def _learned(model: LiveModel, version: LiveVersion, rows: _Rows) -> Delta:
     )
 
 
-def _counted(
+def _counted(  # noqa: PLR0917 - all of them are needed
     model: LiveModel,
     version: LiveVersion,
     live: LiveReference,
     rows: _Rows,
-    *,
-    numbers: IndexArray,
-    invalid: _Invalid,
+    chosen: BoolArray | None,
+    invalid: Invalid,
 ) -> list[Delta]:
-    panes, part = _panes(model.grid.pane_starts(rows.times_us))
-    windows = model.grid.base_starts(panes)
-    payloads = _payloads(live, rows, part, panes.size, numbers=numbers, invalid=invalid)
-    n_rows = np.bincount(part, minlength=panes.size).tolist()
-    n_late = np.bincount(part[rows.late], minlength=panes.size).tolist()
+    times_us = rows.times_us if chosen is None else rows.times_us[chosen]
+    late = rows.late if chosen is None else rows.late[chosen]
+    panes, part = _panes(model.grid.pane_starts(times_us))
+    positions = None
+    if chosen is None and rows.kept is None:
+        positions = matrix_positions(live.binner, rows.block, part if panes.size > 1 else None, invalid)
+    if positions is None:
+        numbers = None if chosen is None else np.flatnonzero(chosen)
+        positions = column_positions(live.binner, rows.columns(chosen), part, invalid, numbers)
+    payloads = _payloads(positions, panes.size, live.binner.layout.n_bins_total)
     return [
         Delta(
             version=version.version,
@@ -226,11 +146,16 @@ def _counted(
             pane_start_us=pane,
             window_start_us=window,
             rows=n,
-            late=late,
+            late=n_late,
             payload=payload,
         )
-        for pane, window, n, late, payload in zip(
-            panes.tolist(), windows.tolist(), n_rows, n_late, payloads, strict=True
+        for pane, window, n, n_late, payload in zip(
+            panes.tolist(),
+            model.grid.base_starts(panes).tolist(),
+            np.bincount(part, minlength=panes.size).tolist(),
+            np.bincount(part[late], minlength=panes.size).tolist(),
+            payloads,
+            strict=True,
         )
     ]
 
@@ -243,98 +168,15 @@ def _panes(starts_us: UsArray) -> tuple[UsArray, IndexArray]:
     return panes, part.astype(np.intp)
 
 
-def _payloads(
-    live: LiveReference, rows: _Rows, part: IndexArray, n_parts: int, *, numbers: IndexArray, invalid: _Invalid
-) -> list[bytes]:
-    binner = live.binner
-    total = binner.layout.n_bins_total
-    positions = []
-    for index, bins, observed in _observed(binner, rows):
-        wrong = np.flatnonzero(bins == binner.layout.value_bins[index] + 1)
-        if wrong.size:
-            invalid.note(binner.columns[index].name, numbers[wrong])
-        flat = bins + binner.layout.offsets[index]
-        if n_parts > 1:
-            flat += part * total
-        positions.append(flat if observed is None else flat[observed])
-    if not positions:
-        return [encode_sparse(np.empty(0, np.intp), np.empty(0, np.int64), total)] * n_parts
-    flat = np.concatenate(positions)
-    if n_parts * total <= _DENSE_COUNTS_MAX and flat.size * 8 > n_parts * total:
-        dense = np.bincount(flat, minlength=n_parts * total).reshape(n_parts, total)
+def _payloads(positions: IndexArray, n_parts: int, total: int) -> list[bytes]:
+    if n_parts * total <= _DENSE_COUNTS_MAX and positions.size * 8 > n_parts * total:
+        dense = np.bincount(positions, minlength=n_parts * total).reshape(n_parts, total)
         return [encode_dense(vector) for vector in dense]
-    places, counts = np.unique(flat, return_counts=True)
+    places, counts = np.unique(positions, return_counts=True)
+    if n_parts == 1:
+        return [encode_sparse(places, counts, total)]
     bounds = np.searchsorted(places, np.arange(n_parts + 1) * total).tolist()
     return [
         encode_sparse(places[low:high] - number * total, counts[low:high], total)
         for number, (low, high) in enumerate(pairwise(bounds))
     ]
-
-
-def _observed(binner: Binner, rows: _Rows) -> list[tuple[int, IndexArray, BoolArray | None]]:
-    try:
-        return binner.observed_bins(rows.columns, rows.times_us.size)
-    except Exception:  # noqa: BLE001 - one column that breaks must not cost the others their rows
-        return _observed_one_by_one(binner, rows)
-
-
-def _observed_one_by_one(binner: Binner, rows: _Rows) -> list[tuple[int, IndexArray, BoolArray | None]]:
-    places = {column.name: index for index, column in enumerate(binner.columns)}
-    sound: dict[str, Values] = {}
-    broken: list[tuple[int, IndexArray, BoolArray | None]] = []
-    for name, values in rows.columns.items():
-        index = places.get(name)
-        if index is None:
-            continue
-        try:
-            binner.bins(index, values)
-        except Exception:  # noqa: BLE001 - whatever it is, its cells are not what the column wants
-            wrong = np.full(rows.times_us.size, binner.layout.value_bins[index] + 1, dtype=np.intp)
-            broken.append((index, wrong, None if values.absent is None else ~values.absent))
-        else:
-            sound[name] = values
-    taken = {index for index, _, _ in broken}
-    counted = binner.observed_bins(sound, rows.times_us.size)
-    return [item for item in counted if item[0] not in taken] + broken
-
-
-def _answers(block: Block, times: _Times, kept: BoolArray, late: BoolArray, invalid: _Invalid) -> list[Answer]:
-    if kept.all() and not late.any() and not invalid.cells:
-        return [_answer(span, span.rows, 0, {}, []) for span in block.spans]
-    ends = np.cumsum([span.rows for span in block.spans])
-    starts = ends - [span.rows for span in block.spans]
-    row_of_counted = np.flatnonzero(kept)
-    wrong = sorted((int(row_of_counted[row]), column) for row, column in invalid.cells)
-    answers = []
-    for span, start, end in zip(block.spans, starts.tolist(), ends.tolist(), strict=True):
-        fate = times.fate[start:end]
-        refused = np.flatnonzero(fate >= 0)
-        reasons = {_REASONS[code]: int(n) for code, n in enumerate(np.bincount(fate[refused], minlength=4)) if n}
-        errors = [
-            RowError(row=span.numbers[row], column=times.column, reason=_WORDS[_REASONS[int(fate[row])]])
-            for row in refused[:ERRORS_MAX].tolist()
-        ]
-        errors += [
-            RowError(row=span.numbers[row - start], column=column, reason=_INVALID)
-            for row, column in wrong
-            if start <= row < end
-        ]
-        answers.append(
-            _answer(span, int(np.count_nonzero(kept[start:end])), int(late[start:end].sum()), reasons, errors)
-        )
-    return answers
-
-
-def _answer(span: Span, accepted: int, late: int, reasons: dict[str, int], errors: list[RowError]) -> Answer:
-    if span.rejected:
-        reasons = {**reasons, "unreadable": span.rejected}
-    if span.errors or errors:
-        errors = sorted([*span.errors, *errors], key=lambda error: error.row)[:ERRORS_MAX]
-    return Answer(
-        accepted=accepted,
-        rejected=sum(reasons.values()),
-        late=late,
-        errors=errors,
-        ignored=span.ignored,
-        reasons=reasons,
-    )

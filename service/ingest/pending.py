@@ -1,7 +1,7 @@
 """What waits to be committed, and what is answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -29,8 +29,7 @@ class Key:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Fate of the rows of one request."""
 
     accepted: int = 0
@@ -39,7 +38,7 @@ class Answer:
     duplicate: bool = False
     errors: Sequence[RowError] = ()
     ignored: Sequence[str] = ()
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = {}
     """Rejected rows by reason, for the metrics; not part of what is answered."""
 
     def merged(self, other: "Answer") -> "Answer":
@@ -92,11 +91,11 @@ class Answer:
         """The same with the rows of its errors counted on from the chunks before."""
         if not rows or not self.errors:
             return self
-        return replace(self, errors=tuple(replace(error, row=error.row + rows) for error in self.errors))
+        moved = tuple(replace(error, row=error.row + rows) for error in self.errors)
+        return msgspec.structs.replace(self, errors=moved)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Rows of one request, or of one chunk, on their way to the store.
 
     Parameters

@@ -1,7 +1,7 @@
 """Row decoders by model version, kept while its columns stay."""
 
-from service.ingest.counting import time_column_of
 from service.ingest.decode import RowSchema
+from service.ingest.fates import time_column_of
 from service.registry.models import LiveModel, LiveVersion
 
 __all__ = ["Schemas"]

@@ -2,7 +2,7 @@
 
 from service.errors import DecodeError, RowError
 from service.ingest.decode.arrow import decode_arrow
-from service.ingest.decode.cells import columns_of, number_matrix
+from service.ingest.decode.cells import columns_of, number_matrix, values_of_cells
 from service.ingest.decode.content_types import BodyFormat, format_of
 from service.ingest.decode.csv import decode_csv
 from service.ingest.decode.inflate import Encoding, Inflater
@@ -30,4 +30,5 @@ __all__ = [
     "decode_parquet",
     "format_of",
     "number_matrix",
+    "values_of_cells",
 ]

@@ -92,7 +92,8 @@ def _quickly(body: bytes, shape: Shape) -> Sequence[Any] | None:
         if not shape.wrappable:
             return None
         if body.startswith(b'{"rows"'):
-            return shape.wrapped.decode(body).rows
+            rows: Sequence[Any] = shape.wrapped.decode(body).rows
+            return rows
         return [shape.one.decode(body)]
     except REFUSED:
         return None

@@ -52,5 +52,5 @@ def _where(error: msgspec.DecodeError) -> str:
     # The libraries' own texts are not passed on: they may quote what they read.
     position = _POSITION.search(str(error))
     if position is not None:
-        return f"not JSON from byte {position[1]} on"
+        return f"not JSON near byte {position[1]}"
     return "a number too long" if isinstance(error, msgspec.ValidationError) else "cut off, or broken text in it"

@@ -1,0 +1,197 @@
+"""What becomes of each row: its event time, whether it is kept, and what its sender is told. Pure."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.arrays import BoolArray, IndexArray
+from service.ingest.blocks import Block, Span
+from service.ingest.decode import RowError
+from service.ingest.pending import ERRORS_MAX, Answer
+from service.registry.models import LiveModel, LiveVersion
+from service.windows.event_times import event_times
+from service.windows.zones import UsArray
+
+__all__ = ["Clocked", "Fates", "Invalid", "answers_of", "fates_of", "time_column_of"]
+
+_REASONS: Final = ("no_time", "unreadable_time", "future", "too_old")
+_WORDS: Final = {
+    "no_time": "no time, though the column is declared to be the time",
+    "unreadable_time": "not a time; wanted RFC 3339 or seconds since the epoch",
+    "future": "later than now: more than the clock skew allowed",
+    "too_old": "older than the retention",
+}
+_INVALID = "wrong type for its column; counted as invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocked:
+    """Times that decide over rows.
+
+    Parameters
+    ----------
+    now_us : int
+        By the store's clock.
+    newest_us : int or None
+        Largest event time of the version so far.
+    watermark_us : int or None
+        Rows before it are late.
+    """
+
+    now_us: int
+    newest_us: int | None
+    watermark_us: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fates:
+    """Event times of a block's rows, and which are kept.
+
+    Parameters
+    ----------
+    column : str or None
+        Where the times stand.
+    times_us : ndarray of int64, shape [rows]
+    refused : ndarray of int8, shape [rows], or None
+        Number of a reason, -1 where a row is kept; None if all are.
+    late : ndarray of bool, shape [rows], or None
+        Kept rows that are late; None if there are none.
+    """
+
+    column: str | None
+    times_us: UsArray
+    refused: npt.NDArray[np.int8] | None
+    late: BoolArray | None
+
+    @property
+    def kept(self) -> BoolArray | None:
+        """Rows that are kept; None for all."""
+        return None if self.refused is None else self.refused < 0
+
+
+@dataclass(slots=True)
+class Invalid:
+    """Where cells of a wrong type were: numbers of kept rows, and their columns."""
+
+    cells: list[tuple[int, str]] = field(default_factory=list)
+
+    def note(self, column: str, rows: IndexArray) -> None:
+        """Remember the first of them."""
+        self.cells += [(row, column) for row in rows[:ERRORS_MAX].tolist()]
+
+
+def time_column_of(model: LiveModel, version: LiveVersion) -> tuple[str | None, bool]:
+    """The column with the event time, and whether a row must have it.
+
+    A time column that was only found in the training data need not be in the traffic.
+    """
+    declared = model.configuration.time_column
+    if declared is not None:
+        return declared, True
+    return (version.active.reference.time_column if version.active is not None else None), False
+
+
+def fates_of(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> Fates:
+    """Find the event times of a block's rows, and refuse those that have none, or one out of range."""
+    column, required = time_column_of(model, version)
+    times_us = _received(block)
+    values = block.column(column) if column is not None else None
+    refused: npt.NDArray[np.int8] | None = None
+    if column is not None and values is not None:
+        written_us, readable = event_times(values, column in block.zoned, model.grid.time_zone)
+        times_us = np.where(readable, written_us, times_us)
+        if not readable.all():
+            refused = np.full(block.rows, -1, dtype=np.int8)
+            absent = values.absent if values.absent is not None else np.zeros(block.rows, dtype=np.bool_)
+            refused[~readable & ~absent] = _REASONS.index("unreadable_time")
+            if required:
+                refused[absent] = _REASONS.index("no_time")
+    elif required:
+        refused = np.full(block.rows, _REASONS.index("no_time"), dtype=np.int8)
+    latest_us, earliest_us = clocked.now_us + model.clock_skew_us, None
+    if clocked.newest_us is not None:
+        # Of what was committed before: a year of logs in one body is a year, not its last month.
+        earliest_us = clocked.newest_us - model.retention_us
+    refused = _refuse(refused, times_us > latest_us, "future")
+    if earliest_us is not None:
+        refused = _refuse(refused, times_us < earliest_us, "too_old")
+    late = None if clocked.watermark_us is None else times_us < clocked.watermark_us
+    if late is not None and refused is not None:
+        late &= refused < 0
+    return Fates(
+        column=column,
+        times_us=times_us,
+        refused=refused if refused is not None and (refused >= 0).any() else None,
+        late=late if late is not None and late.any() else None,
+    )
+
+
+def answers_of(block: Block, fates: Fates, invalid: Invalid) -> list[Answer]:
+    """What the sender of each span is told."""
+    if fates.refused is None and fates.late is None and not invalid.cells:
+        return [
+            Answer(accepted=span.rows)
+            if not (span.rejected or span.ignored)
+            else _answer(span, span.rows, 0, dict[str, int](), [])
+            for span in block.spans
+        ]
+    kept = fates.kept if fates.kept is not None else np.ones(block.rows, dtype=np.bool_)
+    late = fates.late if fates.late is not None else np.zeros(block.rows, dtype=np.bool_)
+    refused = fates.refused if fates.refused is not None else np.full(block.rows, -1, dtype=np.int8)
+    row_of_counted = np.flatnonzero(kept)
+    wrong = sorted((int(row_of_counted[row]), column) for row, column in invalid.cells)
+    answers, start = [], 0
+    for span in block.spans:
+        end = start + span.rows
+        fate = refused[start:end]
+        rows = np.flatnonzero(fate >= 0)
+        reasons = {
+            _REASONS[code]: n for code, n in enumerate(np.bincount(fate[rows], minlength=len(_REASONS)).tolist()) if n
+        }
+        errors = [
+            RowError(row=span.numbers[row], column=fates.column, reason=_WORDS[_REASONS[int(fate[row])]])
+            for row in rows[:ERRORS_MAX].tolist()
+        ]
+        errors += [
+            RowError(row=span.numbers[row - start], column=column, reason=_INVALID)
+            for row, column in wrong
+            if start <= row < end
+        ]
+        accepted = int(np.count_nonzero(kept[start:end]))
+        answers.append(_answer(span, accepted, int(np.count_nonzero(late[start:end])), reasons, errors))
+        start = end
+    return answers
+
+
+def _received(block: Block) -> UsArray:
+    if len(block.spans) == 1:
+        return np.full(block.rows, block.spans[0].received_us, dtype=np.int64)
+    received_us = np.array([span.received_us for span in block.spans], dtype=np.int64)
+    if block.rows == len(block.spans):
+        return received_us
+    return np.repeat(received_us, [span.rows for span in block.spans])
+
+
+def _refuse(refused: npt.NDArray[np.int8] | None, which: BoolArray, reason: str) -> npt.NDArray[np.int8] | None:
+    if not which.any():
+        return refused
+    refused = np.full(which.size, -1, dtype=np.int8) if refused is None else refused
+    refused[which & (refused < 0)] = _REASONS.index(reason)
+    return refused
+
+
+def _answer(span: Span, accepted: int, late: int, reasons: dict[str, int], errors: list[RowError]) -> Answer:
+    if span.rejected:
+        reasons = {**reasons, "unreadable": span.rejected}
+    if span.errors or errors:
+        errors = sorted([*span.errors, *errors], key=lambda error: error.row)[:ERRORS_MAX]
+    return Answer(
+        accepted=accepted,
+        rejected=sum(reasons.values()),
+        late=late,
+        errors=errors,
+        ignored=span.ignored,
+        reasons=reasons,
+    )

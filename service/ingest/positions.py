@@ -1,0 +1,130 @@
+"""Where the values of rows fall in the flat vector of counts. Pure.
+
+Cells that are all numbers are binned as one matrix. Everything else goes column by column; a column that breaks is counted
+as invalid and costs the others nothing.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from detectors.arrays import BoolArray, IndexArray
+from detectors.binning import Binner, Values
+from detectors.binning.values import selected
+from service.ingest.blocks import Block
+from service.ingest.decode import number_matrix, values_of_cells
+from service.ingest.fates import Invalid
+
+__all__ = ["column_positions", "matrix_positions", "without"]
+
+
+def matrix_positions(binner: Binner, block: Block, part: IndexArray | None, invalid: Invalid) -> IndexArray | None:
+    """Places of all values of a block whose numeric columns hold nothing but numbers and nulls.
+
+    Parameters
+    ----------
+    binner : Binner
+    block : Block
+        With cells; every row of it is counted.
+    part : ndarray of intp, shape [rows], or None
+        Pane of each row; None if it is one.
+    invalid : Invalid
+        Where categories of a wrong type are noted.
+
+    Returns
+    -------
+    ndarray of intp, or None
+        In the order of columns, not of rows. None where the slow way is needed.
+    """
+    columns, places = binner.columns, block.places
+    if block.cells is None or any(column.name not in places for column in columns):
+        return None
+    numeric = [places[column.name] for column in columns if column.kind == "numeric"]
+    matrix = number_matrix(block.cells, numeric)
+    if matrix is None:
+        return None
+    total = binner.layout.n_bins_total
+    found = [_at(binner.row_positions(matrix), part, total).ravel()] if numeric else []
+    for index, column in enumerate(columns):
+        if column.kind == "numeric":
+            continue
+        values = values_of_cells([row[places[column.name]] for row in block.cells])
+        if values.absent is not None:
+            return None
+        bins = binner.bins(index, values)
+        _note(binner, index, bins, None, invalid)
+        found.append(_at(bins + binner.layout.offsets[index], part, total))
+    return np.concatenate(found) if len(found) > 1 else found[0]
+
+
+def column_positions(
+    binner: Binner, columns: Mapping[str, Values], part: IndexArray, invalid: Invalid, numbers: IndexArray | None
+) -> IndexArray:
+    """Places of all observed values of rows in columns.
+
+    Parameters
+    ----------
+    binner : Binner
+    columns : mapping of str to Values
+    part : ndarray of intp, shape [rows]
+        Pane of each row.
+    invalid : Invalid
+    numbers : ndarray of intp, shape [rows], or None
+        Number of each row for `invalid`; None counts from 0.
+    """
+    total = binner.layout.n_bins_total
+    found = []
+    for index, bins, observed in _observed(binner, columns, part.size):
+        _note(binner, index, bins, numbers, invalid)
+        flat = _at(bins + binner.layout.offsets[index], part, total)
+        found.append(flat if observed is None else flat[observed])
+    return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
+
+
+def without(columns: Mapping[str, Values], names: frozenset[str], kept: BoolArray | None) -> dict[str, Values]:
+    """Columns that are counted, and of them the rows that are kept."""
+    some = {name: values for name, values in columns.items() if name not in names}
+    return some if kept is None else {name: selected(values, kept) for name, values in some.items()}
+
+
+def _at(positions: IndexArray, part: IndexArray | None, total: int) -> IndexArray:
+    if part is None or not part.any():
+        return positions
+    return positions + (part * total if positions.ndim == 1 else (part * total)[:, None])
+
+
+def _note(binner: Binner, index: int, bins: IndexArray, numbers: IndexArray | None, invalid: Invalid) -> None:
+    wrong = np.flatnonzero(bins == binner.layout.value_bins[index] + 1)
+    if wrong.size:
+        invalid.note(binner.columns[index].name, wrong if numbers is None else numbers[wrong])
+
+
+def _observed(
+    binner: Binner, columns: Mapping[str, Values], n_rows: int
+) -> list[tuple[int, IndexArray, BoolArray | None]]:
+    try:
+        return binner.observed_bins(columns, n_rows)
+    except Exception:  # noqa: BLE001 - one column that breaks must not cost the others their rows
+        return _observed_one_by_one(binner, columns, n_rows)
+
+
+def _observed_one_by_one(
+    binner: Binner, columns: Mapping[str, Values], n_rows: int
+) -> list[tuple[int, IndexArray, BoolArray | None]]:
+    places = {column.name: index for index, column in enumerate(binner.columns)}
+    sound: dict[str, Values] = {}
+    broken: list[tuple[int, IndexArray, BoolArray | None]] = []
+    for name, values in columns.items():
+        index = places.get(name)
+        if index is None:
+            continue
+        try:
+            binner.bins(index, values)
+        except Exception:  # noqa: BLE001 - whatever it is, its cells are not what the column wants
+            wrong = np.full(n_rows, binner.layout.value_bins[index] + 1, dtype=np.intp)
+            broken.append((index, wrong, None if values.absent is None else ~values.absent))
+        else:
+            sound[name] = values
+    taken = {index for index, _, _ in broken}
+    counted = binner.observed_bins(sound, n_rows)
+    return [item for item in counted if item[0] not in taken] + broken
