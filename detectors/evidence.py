@@ -10,7 +10,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, Counts, FloatArray
+from detectors.arrays import BoolArray, Counts, FloatArray, IndexArray
 from detectors.columns import CategoricalColumn
 from detectors.comparison import Comparer, Comparison, GroupPair
 from detectors.ks_null import KsNull
@@ -74,12 +74,14 @@ class Assessor:
         self._comparer = Comparer(reference)
         self._past = past = Quality(layout, reference.counts)
         self._null = KsNull(self._comparer.compare(reference.counts).groups, np.flatnonzero(layout.numeric))
-        self._constant = _constant(reference)
+        self._constant, self._home = _constant(reference)
         once = [c.once if isinstance(c, CategoricalColumn) else 0 for c in reference.columns]
         twice = [c.twice if isinstance(c, CategoricalColumn) else 0 for c in reference.columns]
-        # Infinities of a reference that is constant otherwise are nothing new.
-        self._once = np.where(layout.numeric, past.out_of_range, np.array(once, dtype=np.int64))
-        self._twice = np.array(twice, dtype=np.int64)
+        # What the reference itself has of its new is expected: infinities beside a single value, and, in a reference
+        # promoted from traffic, unseen categories. Then it is known how often they come, and need not be estimated.
+        self._past_new = self._new(past, reference.counts)
+        self._once = np.where(self._past_new > 0, self._past_new, once)
+        self._twice = np.where(self._past_new > 0, 0, twice)
 
     def assess(self, counts: Counts) -> tuple[Comparison, Evidence]:
         """Compare one window with the reference and gather the evidence.
@@ -96,8 +98,7 @@ class Assessor:
         comparison = self._comparer.compare(counts)
         now, past = Quality(self._layout, counts), self._past
         pvalue, test_groups, tested = omnibus_pvalue(comparison.groups)
-        # Rows that the reference has no like of: unseen categories, or anything but the one value it had.
-        new = np.where(self._layout.numeric, np.where(self._constant, now.out_of_range, 0), now.unseen)
+        new = self._new(now, counts)
         n, m = now.present.astype(np.float64), past.present.astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             effective = n * m / (n + m)
@@ -115,7 +116,7 @@ class Assessor:
                     psi_excess(comparison),
                     _share_effect(now.missing, now.rows, past.missing, past.rows),
                     _share_effect(now.invalid, now.rows, past.invalid, past.rows),
-                    _share_effect(new, now.present, np.zeros_like(new), past.present),
+                    _share_effect(new, now.present, self._past_new, past.present),
                 ]
             ),
             ks=self._null.pvalue(comparison.groups),
@@ -128,18 +129,29 @@ class Assessor:
         )
         return comparison, evidence
 
+    def _new(self, quality: Quality, counts: Counts) -> npt.NDArray[np.int64]:
+        """Rows that the reference has no like of: unseen categories, or anything but the one value it had."""
+        elsewhere = np.where(self._constant, quality.present - counts[self._home], 0)
+        return np.where(self._layout.numeric, elsewhere, quality.unseen)
 
-def _constant(reference: Reference) -> BoolArray:
-    """Columns whose reference has one value; infinities are out of any range, and no values of it."""
-    constant = []
+
+def _constant(reference: Reference) -> tuple[BoolArray, IndexArray]:
+    """Columns whose reference has one value, and the flat bin of that value (of a numeric column, the only one that counts).
+
+    Infinities are out of any range, and no values of it.
+    """
+    constant, home = [], []
     for index, column in enumerate(reference.columns):
+        start = int(reference.layout.starts[index])
+        counts = reference.counts[start : start + column.value_bins]
         if isinstance(column, CategoricalColumn):
-            start = reference.layout.starts[index]
-            filled = reference.counts[start : start + column.value_bins] > 0
-            constant.append(np.count_nonzero(filled) == 1)
+            constant.append(np.count_nonzero(counts) == 1)
+            home.append(start)
         else:
-            constant.append(column.points.size == 1)
-    return np.array(constant, dtype=np.bool_)
+            inner = counts[1:-1] if counts[1:-1].any() else counts
+            constant.append(column.points.size > 0 and reference.group_starts[index].size == 1)
+            home.append(start + int(np.argmax(inner)) + int(inner.size < counts.size))
+    return np.array(constant, dtype=np.bool_), np.array(home, dtype=np.intp)
 
 
 def _share_effect(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from detectors.arrays import BoolArray, IndexArray
 
-__all__ = ["DISTINCT_GROUPED", "RESOLUTION", "RESOLUTION_MAX", "RESOLUTION_MIN", "Points", "points_of"]
+__all__ = ["DISTINCT_GROUPED", "RESOLUTION", "RESOLUTION_MAX", "RESOLUTION_MIN", "Points", "decile_places", "points_of"]
 
 RESOLUTION = 256
 """Points a column by default: the bracket of KS is then below 0.004 wide."""
@@ -73,8 +73,7 @@ def points_of(
     """
     cumulative = np.cumsum(counts)
     total = int(cumulative[-1]) if counts.size else 0
-    ranks = -(-np.arange(1, _DECILES) * total // _DECILES) - 1
-    deciles = np.searchsorted(cumulative, ranks, side="right")
+    deciles = decile_places(cumulative)
     ends, own = _groups(distinct.size, deciles)
     if single is not None:
         ends, own = _parted(ends, own, single, cumulative)
@@ -91,6 +90,24 @@ def points_of(
         group_ends=np.searchsorted(chosen, ends).astype(np.intp),
         own_groups=own,
     )
+
+
+def decile_places(cumulative: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    """Places of the nine deciles: the first at which so many tenths of the rows are reached.
+
+    Parameters
+    ----------
+    cumulative : ndarray of int64, shape [n]
+        Running sums of counts.
+
+    Returns
+    -------
+    ndarray of intp, shape [9]
+        Not decreasing; a place that holds several tenths stands there as often. All 0 without rows.
+    """
+    total = int(cumulative[-1]) if cumulative.size else 0
+    ranks = -(-np.arange(1, _DECILES) * total // _DECILES) - 1
+    return np.searchsorted(cumulative, ranks, side="right")
 
 
 def _groups(n_distinct: int, deciles: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], BoolArray]:

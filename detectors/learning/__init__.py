@@ -2,6 +2,6 @@
 
 from detectors.learning.kinds import Finding
 from detectors.learning.learned import Learned, learned_reference
-from detectors.learning.sketch import Sketch, merge_sketches, merged
+from detectors.learning.sketch import Sketch, merged
 
-__all__ = ["Finding", "Learned", "Sketch", "learned_reference", "merge_sketches", "merged"]
+__all__ = ["Finding", "Learned", "Sketch", "learned_reference", "merged"]

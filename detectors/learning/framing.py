@@ -29,6 +29,18 @@ _HEADER_BYTES_MAX: Final = 1 << 30  # a gigabyte of names is an attack or a mist
 _LEVEL: Final = 1
 _TYPES: Final = ("<u1", "<u2", "<u4", "<u8", "<f8")
 
+# Every way in which a header that is not what it says can fail to be read.
+_FAULTS: Final = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+
 _T = TypeVar("_T")
 
 
@@ -93,7 +105,7 @@ def unpacked(data: bytes, read: Callable[[Any, Arrays], _T]) -> _T:
         content, arrays = _opened(body)
         made = read(content, arrays)
         arrays.finish()
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, struct.error, zlib.error) as error:
+    except _FAULTS as error:
         raise SketchFormatError(f"sketch: inconsistent ({type(error).__name__})") from error
     return made
 

@@ -13,6 +13,7 @@ __all__ = ["Finding", "finding_of"]
 
 _NUMBERS_SHARE: Final = 0.95  # so many numbers among the values make a column numeric; the rest is invalid
 _UNIQUE_SHARE: Final = 0.90  # so many distinct values make text an identifier
+_UNIQUE_TIMES: Final = 2  # or so often each: a request and its response carry the same identifier
 _UNIQUE_ROWS: Final = 100  # up to here nearly everything is unique
 _COUNTER_SHARE: Final = 0.99  # so many of the integers of a range, each once, are a counter
 
@@ -78,9 +79,13 @@ def _guess(column: ColumnSketch) -> tuple[Kind | None, str]:
     categories = column.categories()
     if categories is None:
         return None, _too_many(column)
-    if column.present > _UNIQUE_ROWS and len(categories) > _UNIQUE_SHARE * column.present:
-        share = len(categories) / column.present
-        return None, f"looks like an identifier: {share:.0%} of the values are distinct"
+    if column.present > _UNIQUE_ROWS:
+        distinct = len(categories) / column.present
+        if distinct > _UNIQUE_SHARE:
+            return None, f"looks like an identifier: {distinct:.0%} of the values are distinct"
+        seldom = sum(count for count in categories.values() if count <= _UNIQUE_TIMES) / column.present
+        if seldom > _UNIQUE_SHARE:
+            return None, f"looks like an identifier: {seldom:.0%} of the values occur once or twice"
     mixed = f", mixed with {numbers / column.present:.0%} numbers" if numbers else ""
     return "categorical", f"text, {len(categories):,} distinct{mixed}"
 

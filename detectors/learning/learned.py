@@ -177,7 +177,7 @@ def _numeric(finding: Finding, column: ColumnSketch, missing: int, resolution: i
     counts[-2:] = missing + column.nulls, column.texts - column.nulls + column.others
     middle = lows + (highs - lows) / 2
     totals = np.zeros(counts.size)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond a double, and then times no rows
         np.add.at(totals, bins, middle * often)
         squares = float((np.square(middle - plan.center) * often).sum())
     return finished(plan, counts, totals, squares)

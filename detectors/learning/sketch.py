@@ -21,7 +21,7 @@ from detectors.learning.column import ColumnSketch, column_of, merged_columns
 from detectors.learning.form import column_form, column_from, count_from, patterns_form, patterns_from
 from detectors.learning.framing import Arrays, packed, unpacked
 
-__all__ = ["COLUMNS_MAX", "Sketch", "merge_sketches", "merged"]
+__all__ = ["COLUMNS_MAX", "Sketch", "merged"]
 
 COLUMNS_MAX: Final = 10_000
 
@@ -139,17 +139,6 @@ def merged(sketches: Sequence[Sketch]) -> Sketch:
     carried = merged_carried([sketch.carried for sketch in sketches])
     dropped = sum(sketch.values_dropped for sketch in sketches)
     return Sketch(**_limited(together, carried, dropped), rows=sum(sketch.rows for sketch in sketches))
-
-
-def merge_sketches(sketches: Sequence[bytes]) -> bytes:
-    """Bytes of several sketches to those of their sum, as a store folds them.
-
-    Raises
-    ------
-    SketchFormatError
-        One of them cannot be read.
-    """
-    return merged([Sketch.from_bytes(data) for data in sketches]).to_bytes()
 
 
 def _limited(columns: Mapping[str, ColumnSketch], carried: Carried, dropped: int) -> dict[str, Any]:

@@ -25,7 +25,9 @@ _POOLS_MAX = 8
 _POOL_SHARE_MIN = 0.05
 
 
-def pooled(listed: Sequence[tuple[str, int]], total: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def pooled(
+    listed: Sequence[tuple[str, int]], total: int, n_pools: int | None = None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Order the listed categories by groups, and say how many lie in each pool.
 
     Parameters
@@ -34,6 +36,8 @@ def pooled(listed: Sequence[tuple[str, int]], total: int) -> tuple[tuple[str, ..
         Categories and their counts, most frequent first.
     total : int
         Rows of the column, those of categories that are not listed included.
+    n_pools : int, optional
+        Number of pools where it is given already, because rows of categories that are not listed lie in them.
 
     Returns
     -------
@@ -48,8 +52,9 @@ def pooled(listed: Sequence[tuple[str, int]], total: int) -> tuple[tuple[str, ..
     certain = _without_crowd(counts, certain, total)
     own = sorted(compress(listed, certain), key=_roughly_by_count, reverse=True)
     others = [category for (category, _), sure in zip(listed, certain, strict=True) if not sure]
-    share = 1 - sum(count for _, count in own) / max(total, 1)
-    n_pools = max(1, min(_POOLS_MAX, int(share / _POOL_SHARE_MIN), len(others)))
+    if n_pools is None:
+        share = 1 - sum(count for _, count in own) / max(total, 1)
+        n_pools = max(1, min(_POOLS_MAX, int(share / _POOL_SHARE_MIN), len(others)))
     pools: list[list[str]] = [[] for _ in range(n_pools)]
     for category in others:
         pools[digest(category) % n_pools].append(category)
