@@ -61,6 +61,8 @@ class Ticks:
     on_store_failed : callable
         Told of the operation.
     on_leases : callable
+    monotonic_s : callable
+        What rounds and the lease are timed by.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Ticks:
         on_swept: Callable[[Swept], None],
         on_store_failed: Callable[[str], None],
         on_leases: Callable[[int], None],
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -95,6 +98,7 @@ class Ticks:
         self._on_swept = on_swept
         self._on_store_failed = on_store_failed
         self._on_leases = on_leases
+        self._monotonic_s = monotonic_s
         self._scheduler = AsyncIOScheduler()
         self._touched: set[str] = set()
         self._next_look_s: dict[tuple[str, str], float] = {}
@@ -164,7 +168,7 @@ class Ticks:
         self._on_swept(swept)
 
     async def _holds_lease(self) -> bool:
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         if now_s < self._holds_until_s:
             return True
         held = await self._store.lease(_LEASE, self._owner, _LEASE_US)
@@ -173,11 +177,11 @@ class Ticks:
         return held
 
     async def _advance(self, model: LiveModel) -> None:
-        started = time.monotonic()
+        started = self._monotonic_s()
         for version in model.versions.values():
             if version.learning and self._is_touched(model.model):
                 await self._learning.advance(model, version)
-        while await self._job.advance(model) and time.monotonic() - started < _BUDGET_S:
+        while await self._job.advance(model) and self._monotonic_s() - started < _BUDGET_S:
             pass
         now_us = await self._store.now_us()
         for progress in await self._store.progress(model.model):
@@ -188,18 +192,18 @@ class Ticks:
 
     def _is_touched(self, model: str) -> bool:
         # Rows that came through another process are seen at the next round of looks.
-        return model in self._touched or time.monotonic() >= self._next_look_s.get((model, ""), 0.0)
+        return model in self._touched or self._monotonic_s() >= self._next_look_s.get((model, ""), 0.0)
 
     async def _look(self, model: LiveModel, progress: Progress) -> None:
         version = model.version(progress.version)
         if version is None or version.learning:
             return
         key = model.model, progress.version
-        if time.monotonic() < self._next_look_s.get(key, 0.0):
+        if self._monotonic_s() < self._next_look_s.get(key, 0.0):
             return
         looks = await self._looks.look(model, version, progress)
         self._board.look(model, looks)
-        self._next_look_s[key] = time.monotonic() + parse_duration_s(model.configuration.provisional_every)
+        self._next_look_s[key] = self._monotonic_s() + parse_duration_s(model.configuration.provisional_every)
 
 
 def _keeping(model: LiveModel, progress: Progress, evaluations_before_us: int) -> Keeping:
