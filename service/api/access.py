@@ -1,5 +1,6 @@
 """Who may do what."""
 
+from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from service.api.problem import Problem
@@ -17,16 +18,15 @@ class Access(Protocol):
         ...
 
 
-def presented_key(headers: list[tuple[bytes, bytes]]) -> str | None:
+def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
     """The key of a request: `Authorization: Bearer ...` or `X-API-Key`."""
-    for name, value in headers:
-        if name == b"authorization":
-            kind, _, key = value.partition(b" ")
-            if kind.lower() == b"bearer":
-                return key.strip().decode("latin-1")
-        elif name == b"x-api-key":
-            return value.decode("latin-1")
-    return None
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        kind, _, key = authorization.partition(b" ")
+        if kind.lower() == b"bearer":
+            return key.strip().decode("latin-1")
+    key_only = headers.get(b"x-api-key")
+    return None if key_only is None else key_only.decode("latin-1")
 
 
 def authorize(access: Access, key: str | None, scope: Scope, model: str | None) -> None:

@@ -1,6 +1,6 @@
 """The ASGI application: the raw route first, the control plane behind it, one error form for both."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeAlias
 
 import structlog
@@ -51,7 +51,7 @@ class Application:
     async def __call__(
         self,
         scope: _Message,
-        receive: Callable[[], Awaitable[_Message]],
+        receive: Callable[[], Coroutine[Any, Any, _Message]],
         send: Callable[[_Message], Awaitable[None]],
     ) -> None:
         """Answer a request."""

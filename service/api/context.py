@@ -67,7 +67,7 @@ def allow(request: Request, scope: Scope, model: str | None = None) -> Context:
     Problem
     """
     context = context_of(request)
-    authorize(context.access, presented_key(request.scope["headers"]), scope, model)
+    authorize(context.access, presented_key(dict(request.scope["headers"])), scope, model)
     return context
 
 

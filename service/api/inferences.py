@@ -19,7 +19,7 @@ import structlog
 
 from service.api.access import Access, authorize, presented_key
 from service.api.problem import CONTENT_TYPE, Problem, problem_of
-from service.api.reading import Disconnected, PipeReader, encoding_of, pieces, whole
+from service.api.reading import Disconnected, PipeReader, Receive, encoding_of, pieces, whole
 from service.errors import DriftlineError
 from service.ingest.buffer import CommitBuffer
 from service.ingest.decode import (
@@ -43,11 +43,11 @@ from service.registry.models import LiveModel, LiveVersion, Registry
 
 __all__ = ["Inferences", "IngestLimits"]
 
-_Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Decoded: TypeAlias = DecodedRows | DecodedColumns
 
 _KEY_MAX: Final = 128
+_CELL_BYTES: Final = 32  # a number as a Python object, and its place in a tuple
 _PREFIX: Final = "/v1/models/"
 _SUFFIX: Final = "/inferences"
 _JSON: Final = (b"content-type", b"application/json")
@@ -64,7 +64,7 @@ class IngestLimits:
     arrow_streams_max: int = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Request:
     model: LiveModel
     version: LiveVersion
@@ -132,7 +132,7 @@ class Inferences:
             return name if name and "/" not in name else None
         return None
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: _Receive, send: _Send, model: str) -> None:
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: _Send, model: str) -> None:
         """Answer one request."""
         started = time.perf_counter()
         headers = [_JSON]
@@ -155,11 +155,11 @@ class Inferences:
         await send({"type": "http.response.body", "body": body})
         self._observe("inferences", status, time.perf_counter() - started)
 
-    async def _take(self, scope: MutableMapping[str, Any], receive: _Receive, model: str) -> Answer:
+    async def _take(self, scope: MutableMapping[str, Any], receive: Receive, model: str) -> Answer:
         if scope["method"] != "POST":
             raise Problem(405, "wanted POST", headers={"Allow": "POST"})
-        fields = _fields(scope["headers"])
-        authorize(self._access, presented_key(scope["headers"]), "ingest", model)
+        fields: dict[bytes, bytes] = dict(scope["headers"])
+        authorize(self._access, presented_key(fields), "ingest", model)
         request = await self._request(scope, fields, model)
         kind = format_of(fields.get(b"content-type", b"").decode("latin-1"))
         if kind is None:
@@ -196,12 +196,14 @@ class Inferences:
             version=version,
             schema=self._schemas.of(live, version),
             key=None if key is None else key.decode(),
-            encoding=encoding_of(fields.get(b"content-encoding", b"identity").decode("latin-1")),
+            encoding=encoding_of(fields[b"content-encoding"].decode("latin-1"))
+            if b"content-encoding" in fields
+            else "identity",
             length=_length(fields.get(b"content-length")),
             received_us=self._clock.now_us(),
         )
 
-    async def _whole(self, request: _Request, receive: _Receive, *, json: bool) -> tuple[bytes, bytes]:
+    async def _whole(self, request: _Request, receive: Receive, *, json: bool) -> tuple[bytes, bytes]:
         """Contents of a body after inflation, and the digest of what was sent."""
         limits = self._limits
         bytes_max = limits.body_bytes_max
@@ -228,7 +230,7 @@ class Inferences:
             answer = one if answer is None else answer.merged(one)
         return answer or Answer()
 
-    async def _ndjson(self, request: _Request, receive: _Receive) -> Answer:
+    async def _ndjson(self, request: _Request, receive: Receive) -> Answer:
         decoder = NdjsonDecoder(request.schema, digests=request.key is not None)
         answer: Answer | None = None
         number = 0
@@ -239,7 +241,7 @@ class Inferences:
         return answer or Answer()
 
     async def _ndjson_chunks(
-        self, request: _Request, decoder: NdjsonDecoder, receive: _Receive
+        self, request: _Request, decoder: NdjsonDecoder, receive: Receive
     ) -> AsyncIterator[DecodedRows]:
         async for part in self._inflated(request, receive):
             for chunk in decoder.feed(part):
@@ -247,7 +249,7 @@ class Inferences:
         for chunk in decoder.finish():
             yield chunk
 
-    async def _inflated(self, request: _Request, receive: _Receive) -> AsyncIterator[bytes]:
+    async def _inflated(self, request: _Request, receive: Receive) -> AsyncIterator[bytes]:
         timeout_s = self._limits.read_timeout_s
         body = pieces(receive, bytes_max=None, timeout_s=timeout_s)
         if request.encoding == "identity":
@@ -260,7 +262,7 @@ class Inferences:
                 yield part
         inflater.finish()
 
-    async def _arrow(self, request: _Request, receive: _Receive) -> Answer:
+    async def _arrow(self, request: _Request, receive: Receive) -> Answer:
         if self._arrow_streams >= self._limits.arrow_streams_max:
             raise Problem(429, "too many Arrow streams at a time", retry_after_s=1)
         self._arrow_streams += 1
@@ -276,7 +278,7 @@ class Inferences:
             with suppress(asyncio.CancelledError):
                 await feeding
 
-    async def _feed(self, request: _Request, receive: _Receive, reader: PipeReader) -> None:
+    async def _feed(self, request: _Request, receive: Receive, reader: PipeReader) -> None:
         try:
             async for part in self._inflated(request, receive):
                 await reader.put(part)
@@ -294,6 +296,7 @@ class Inferences:
 
     async def _commit(self, request: _Request, decoded: _Decoded, chunk: int, digest: bytes, size_bytes: int) -> Answer:
         pending = request.pending(decoded, chunk, digest)
+        size_bytes = max(size_bytes, pending.rows * len(request.schema.names) * _CELL_BYTES)
         if request.model.configuration.ack == "received":
             taken = self._buffer.offer(pending, size_bytes)
             return Answer(
@@ -302,10 +305,6 @@ class Inferences:
                 errors=decoded.errors,
             )
         return await self._buffer.add(pending, size_bytes)
-
-
-def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    return dict(headers)
 
 
 def _version(query: bytes) -> str | None:

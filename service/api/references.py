@@ -1,7 +1,7 @@
 """References over HTTP: training data in, versions side by side, activation."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from service.api.context import Context, allow, live_model, live_version
 from service.api.models import ModelName, make_model
 from service.api.problem import Problem
-from service.api.reading import Disconnected, encoding_of, pieces
+from service.api.reading import Disconnected, Receive, encoding_of, pieces
 from service.domain.configuration import Name
 from service.domain.durations import Duration, parse_duration_s, zone_of
 from service.errors import DriftlineError
@@ -229,7 +229,7 @@ async def _upload_file(
 
 async def _body(context: Context, request: Request) -> AsyncIterator[bytes]:
     encoding = encoding_of(request.headers.get("content-encoding", ""))
-    body = pieces(request.receive, bytes_max=None, timeout_s=context.limits.read_timeout_s)
+    body = pieces(_coroutine(request), bytes_max=None, timeout_s=context.limits.read_timeout_s)
     try:
         if encoding == "identity":
             async for piece in body:
@@ -242,6 +242,11 @@ async def _body(context: Context, request: Request) -> AsyncIterator[bytes]:
         inflater.finish()
     except Disconnected:
         raise DriftlineError("the upload was cut off") from None
+
+
+def _coroutine(request: Request) -> Receive:
+    """The `receive` of a request; the server's is a coroutine function, though ASGI asks only for an awaitable."""
+    return cast("Receive", request.receive)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
 
 from service.exporter.catalogue import CATALOGUE
+from service.exporter.durations import Durations
 from service.ports import DeliveryState, Swept
 
 __all__ = ["OwnMetrics"]
@@ -20,6 +21,7 @@ __all__ = ["OwnMetrics"]
 _METRICS: Final = {metric.name: metric for metric in CATALOGUE}
 _M = TypeVar("_M", bound=MetricWrapperBase)
 
+_CLASSES: Final = tuple(f"{first}xx" for first in range(6))
 _FATES: Final = ("accepted", "late", "duplicate", "dropped")
 _VERDICTS: Final = ("stable", "drifted", "undecided")
 _REASONS_MAX: Final = 32
@@ -44,7 +46,9 @@ class OwnMetrics:
         self._rows = self._made(Counter, "driftline_rows_total")
         self._rejected = self._made(Counter, "driftline_rows_rejected_total")
         self._ignored = self._made(Counter, "driftline_ignored_cells_total")
-        self._requests = self._histogram("driftline_request_duration_seconds", _REQUEST_BUCKETS_S)
+        requests = _METRICS["driftline_request_duration_seconds"]
+        self._requests = Durations(requests.name, requests.help, requests.labels, _REQUEST_BUCKETS_S)
+        registry.register(self._requests)
         self._commits = self._histogram("driftline_commit_duration_seconds", _WORK_BUCKETS_S)
         self._commit_rows = self._made(Counter, "driftline_commit_rows_total")
         self._evaluation_times = self._histogram("driftline_evaluation_duration_seconds", _WORK_BUCKETS_S)
@@ -64,7 +68,6 @@ class OwnMetrics:
         self._made(Info, "driftline_build_info").info({"version": version, "python": platform.python_version()})
         ProcessCollector(registry=registry)
         self._rows_of: dict[tuple[str, str], Counter] = {}
-        self._requests_of: dict[tuple[str, int], Histogram] = {}
         self._outbox_of: set[tuple[str, DeliveryState]] = set()
         self._models: set[str] = set()
         self._reasons: set[str] = set()
@@ -117,11 +120,7 @@ class OwnMetrics:
 
     def request(self, route: str, status: int, duration_s: float) -> None:
         """Count a request; `route` is the template of the path, never the path."""
-        key = (route, status // 100)
-        histogram = self._requests_of.get(key)
-        if histogram is None:
-            histogram = self._requests_of[key] = self._requests.labels(route, f"{status // 100}xx")
-        histogram.observe(duration_s)
+        self._requests.observe((route, _CLASSES[status // 100]), duration_s)
 
     # work
 

@@ -246,9 +246,10 @@ class CommitBuffer:
 
     def succeed(self, waiting: _Waiting, answer: Answer) -> None:
         """Answer a request."""
-        self._watcher.counted(waiting.pending.model, answer)
-        if waiting.pending.decoded.ignored_cells and not answer.duplicate:
-            self._watcher.ignored_cells(waiting.pending.model, waiting.pending.decoded.ignored_cells)
+        pending = waiting.pending
+        self._watcher.counted(pending.model, answer)
+        if pending.decoded.ignored_cells and not answer.duplicate:
+            self._watcher.ignored_cells(pending.model, pending.decoded.ignored_cells)
         if waiting.done is not None and not waiting.done.done():
             waiting.done.set_result(answer)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from detectors.errors import ReferenceFormatError
+from detectors.errors import EmptyReferenceError, SketchFormatError
 from detectors.learning import Learned, Sketch, learned_reference, merged
 from service.domain.durations import parse_duration_s
 from service.ports import LEARNING_PANE_US, Pane, Store
@@ -56,7 +56,7 @@ class Learning:
         now = format_instant(await self._store.now_us() // US_PER_S * US_PER_S)
         try:
             learned = await asyncio.to_thread(_learned, model, version, payloads, now)
-        except ReferenceFormatError as error:
+        except (EmptyReferenceError, SketchFormatError) as error:
             # Tried again when there are twice as many rows.
             self._refused[key] = rows
             structlog.get_logger().warning(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from detectors.arrays import Counts
+from detectors.errors import EmptyReferenceError
 from detectors.reference import Reference
 from detectors.reference.promotion import promoted_reference
 from service.errors import DeclarationError
@@ -41,25 +42,33 @@ async def promote(
     if not panes:
         raise DeclarationError("no row is kept of that span")
     now_us = await store.now_us()
-    return await asyncio.to_thread(
-        promoted_reference,
-        old.reference,
-        _windows(panes, old.reference),
-        version=as_version,
-        created_at=format_instant(now_us // US_PER_S * US_PER_S),
-        provenance={
-            "promoted": {
-                "reference_id": old.id,
-                "since": format_instant(first_us),
-                "until": format_instant(model.grid.base_end(last_us)),
-            }
-        },
-    )
+    source = {
+        "reference_id": old.id,
+        "since": format_instant(first_us),
+        "until": format_instant(model.grid.base_end(last_us)),
+    }
+    try:
+        return await asyncio.to_thread(
+            promoted_reference,
+            old.reference,
+            _Windows(panes, old.reference),
+            version=as_version,
+            created_at=format_instant(now_us // US_PER_S * US_PER_S),
+            provenance={"promoted": source},
+        )
+    except EmptyReferenceError as error:
+        raise DeclarationError(str(error)) from error
 
 
-def _windows(panes: Sequence[Pane], reference: Reference) -> Iterator[tuple[int, int, Counts]]:
-    total = reference.layout.n_bins_total
-    for start_us, some in groupby(panes, key=lambda pane: pane.window_start_us):
-        together = list(some)
-        payloads = [payload for pane in together for payload in pane.payloads]
-        yield start_us // US_PER_S, sum(pane.rows for pane in together), summed(payloads, total)
+class _Windows:
+    """Counts of each base window, as often as they are asked for: a month of them need not be held at once."""
+
+    def __init__(self, panes: Sequence[Pane], reference: Reference) -> None:
+        self._panes = panes
+        self._total = reference.layout.n_bins_total
+
+    def __iter__(self) -> Iterator[tuple[int, int, Counts]]:
+        for start_us, some in groupby(self._panes, key=lambda pane: pane.window_start_us):
+            together = list(some)
+            payloads = [payload for pane in together for payload in pane.payloads]
+            yield start_us // US_PER_S, sum(pane.rows for pane in together), summed(payloads, self._total)
