@@ -1,7 +1,9 @@
 """The contract of stores, over every kind: commits, marks, panes, progress, housekeeping."""
 
 import asyncio
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from stores import (
     EVER_US,
@@ -10,6 +12,7 @@ from stores import (
     commit,
     counted,
     delta,
+    evaluation,
     made,
     mark,
     on_every_store,
@@ -57,6 +60,24 @@ async def test_counts_add_up(place):
     assert (second.start_us, second.window_start_us, second.rows) == (PANE_US, 0, 5)
     assert codec.summed(first.payloads, 3).tolist() == [2, 2, 3]
     assert codec.summed(second.payloads, 3).tolist() == [0, 0, 5]
+
+
+@on_every_store
+async def test_integers_of_numpy_are_integers(place):
+    epoch = await made(place.store)
+    pane_us, rows = np.int64(PANE_US), np.int64(5)
+    one = replace(delta(1), rows=rows, late=rows, pane_start_us=pane_us, window_start_us=np.int64(0))
+
+    await place.store.record(step(epoch, until=1, evaluations=[replace(evaluation(), rows=rows)]))
+    for _ in range(2):
+        await place.store.commit([commit(epoch, one, newest_us={"1": pane_us + 1})])
+        await place.store.sweep([], 0, 9)
+
+    (pane,) = await place.store.panes(series(), 0, EVER_US)
+    assert (pane.start_us, pane.rows, pane.late) == (PANE_US, 10, 10)
+    (progress,) = await place.store.progress()
+    assert (progress.newest_us, progress.oldest_us, dict(progress.dirty)) == (PANE_US + 1, PANE_US, {0: 2})
+    assert [row.rows for row in await place.store.evaluations_after(0, 9)] == [5]
 
 
 @on_every_store
@@ -376,7 +397,7 @@ async def test_windows_that_end_at_the_bound_are_dropped_with_all_that_is_dirty_
 
     swept = await place.store.sweep([keeping(expire=2)], 0, 9)
 
-    assert swept == Swept(deltas_folded=7, panes_expired=3)
+    assert swept == Swept(deltas_folded=3, panes_expired=3)
     assert [pane.start_us for pane in await place.store.panes(series(), 0, EVER_US)] == [2 * WINDOW_US]
     assert await dirty_of(place.store) == {2 * WINDOW_US: 1}
     assert await total_of(place.store, series(version="2")) == [1, 0, 0]

@@ -85,7 +85,10 @@ def progress(state: State, only: str | None) -> Iterator[Progress]:
 
 
 def sweep(state: State, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, merge: Merge) -> Swept:
-    """Fold, coarsen, expire and evict."""
+    """Expire, evict, fold, coarsen."""
+    kept = [(state.models[keeping.model], keeping) for keeping in keepings if keeping.model in state.models]
+    expired = sum(_expire(model, keeping) for model, keeping in kept)
+    evicted = sum(_evict(model, marks_before_us, marks_max) for model in state.models.values())
     errors: list[PayloadError] = []
     folded = sum(
         _fold(pane, merge, errors)
@@ -93,10 +96,7 @@ def sweep(state: State, keepings: Sequence[Keeping], marks_before_us: int, marks
         for panes in model.panes.values()
         for pane in panes.values()
     )
-    kept = [(state.models[keeping.model], keeping) for keeping in keepings if keeping.model in state.models]
     coarsened = sum(_coarsen(model, keeping, merge, errors) for model, keeping in kept)
-    expired = sum(_expire(model, keeping) for model, keeping in kept)
-    evicted = sum(_evict(model, marks_before_us, marks_max) for model in state.models.values())
     if errors:
         raise errors[0]
     return Swept(deltas_folded=folded, panes_coarsened=coarsened, panes_expired=expired, marks_evicted=evicted)

@@ -114,7 +114,7 @@ class MemoryStore:
         return list(counts.progress(self.state, model))
 
     async def sweep(self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int) -> Swept:
-        """Fold, coarsen, expire and evict."""
+        """Expire, evict, fold, coarsen."""
         return counts.sweep(self.state, keepings, marks_before_us, marks_max, self._merge)
 
     # models and references

@@ -66,7 +66,7 @@ def _known(connection: sqlite3.Connection, model_id: int, keys: Sequence[str]) -
 
 
 def _advance(connection: sqlite3.Connection, model_id: int, version: str, commit: Commit, now_us: int) -> None:
-    newest_us = commit.newest_us.get(version)
+    newest_us = None if version not in commit.newest_us else int(commit.newest_us[version])
     row = connection.execute(_PROGRESS, (model_id, version)).fetchone()
     if row is None:
         if newest_us is not None:
@@ -78,7 +78,7 @@ def _advance(connection: sqlite3.Connection, model_id: int, version: str, commit
     if evaluated_until_us is not None:
         for delta in commit.deltas:
             if delta.version == version and delta.window_start_us < evaluated_until_us:
-                connection.execute(_TOUCH, (model_id, version, delta.window_start_us))
+                connection.execute(_TOUCH, (model_id, version, int(delta.window_start_us)))
 
 
 def _add_deltas(connection: sqlite3.Connection, model_id: int, commit: Commit) -> None:
@@ -88,7 +88,9 @@ def _add_deltas(connection: sqlite3.Connection, model_id: int, commit: Commit) -
         key = (delta.version, delta.reference_id, delta.segment)
         if key not in ids:
             ids[key] = _series(connection, model_id, key)
-        rows.append((ids[key], delta.pane_start_us, delta.window_start_us, delta.rows, delta.late, delta.payload))
+        # SQLite takes integers of numpy for bytes, without a word.
+        times = (int(delta.pane_start_us), int(delta.window_start_us))
+        rows.append((ids[key], *times, int(delta.rows), int(delta.late), delta.payload))
     connection.executemany(_ADD_DELTA, rows)
 
 

@@ -1,7 +1,4 @@
-"""Dropping what is kept no longer, bit by bit: numbers are read outside the write lock, and dropped some at a time.
-
-What is dropped twice, by two processes at once, is counted once: by the one that found it there.
-"""
+"""Dropping what is kept no longer, bit by bit: numbers are read outside the write lock, and dropped some at a time."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +39,14 @@ _OF_DELETED: Final = (
 _OF_VERSION: Final = "(SELECT id FROM series WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?))"
 _OLD_PANES: Final = f"SELECT id FROM panes WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?"  # noqa: S608 - ours
 _OLD_DELTAS: Final = f"SELECT id FROM deltas WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?"  # noqa: S608 - ours
+_COUNT_OLD: Final = f"""
+    SELECT count(*) FROM (
+        SELECT series_id, pane_start_us, window_start_us FROM panes
+        WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?
+        UNION
+        SELECT series_id, pane_start_us, window_start_us FROM deltas
+        WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?
+    )"""  # noqa: S608 - ours
 _OLD_DIRTY: Final = """
     SELECT model_id, version, window_start_us FROM dirty
     WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND window_start_us <= ?"""
@@ -76,16 +81,17 @@ async def drop_deleted_models(lanes: Lanes) -> None:
 
 async def expire(lanes: Lanes, keeping: Keeping) -> int:
     """Drop what is older than is kept of a version; how many panes."""
-    dropped = 0
+    expired = 0
     if keeping.expire_before_us is not None:
         oldest = (keeping.version, keeping.model, keeping.expire_before_us - keeping.base_window_us)
-        dropped = await _drop_found(lanes, _PANE, _OLD_PANES, oldest)
+        ((expired,),) = await lanes.keeper.read(_found(_COUNT_OLD, (*oldest, *oldest)))
+        await _drop_found(lanes, _PANE, _OLD_PANES, oldest)
         await _drop_found(lanes, _DELTA, _OLD_DELTAS, oldest)
         await _drop_found(lanes, _DIRTY, _OLD_DIRTY, oldest)  # nobody can evaluate them again
     if keeping.evaluations_before_us is not None:
         for statement, query in _OLD_DECISIONS:
             await _drop_found(lanes, statement, query, (keeping.version, keeping.model, keeping.evaluations_before_us))
-    return dropped
+    return expired
 
 
 async def evict_marks(lanes: Lanes, before_us: int, number_max: int) -> int:

@@ -97,7 +97,7 @@ def _one(connection: sqlite3.Connection, statement: str, arguments: tuple[object
 
 def _evaluation(model_id: int, row: EvaluationRow) -> tuple[object, ...]:
     key = (model_id, row.version, row.segment, row.reference_id, row.size, row.start_us)
-    return (*key, row.end_us, row.verdict, row.rows, row.revision, row.document)
+    return (*key, row.end_us, row.verdict, int(row.rows), row.revision, row.document)
 
 
 def _put_alert(connection: sqlite3.Connection, model_id: int, alert: AlertChange | None) -> None:
