@@ -15,7 +15,7 @@ from service.ports import Clock, Store
 from service.references.jobs import ReferenceJobs
 from service.registry.models import LiveModel, LiveVersion, Registry
 
-__all__ = ["Context", "ControlLimits", "allow", "context_of", "live_model", "live_version"]
+__all__ = ["Context", "ControlLimits", "allow", "context_of", "live_model", "live_version", "room_for_version"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class ControlLimits:
     """Bounds of the control plane."""
 
     models_max: int = 1_000
+    versions_max: int = 100
     rows_exposed_min: int = 10
     json_bytes_max: int = 4 << 20
     reference_bytes_max: int = 512 << 20
@@ -83,6 +84,19 @@ def live_model(context: Context, model: str) -> LiveModel:
     if live is None:
         raise Problem(404, "no such model")
     return live
+
+
+def room_for_version(context: Context, model: LiveModel, version: str) -> None:
+    """Return if a model may have this version.
+
+    Raises
+    ------
+    Problem
+        409: it has as many as the limit allows.
+    """
+    versions_max = context.limits.versions_max
+    if version not in model.versions and len(model.versions) >= versions_max:
+        raise Problem(409, f"the model has {versions_max:,} versions already, as many as the limit allows")
 
 
 def live_version(model: LiveModel, version: str | None) -> LiveVersion:

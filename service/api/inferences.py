@@ -23,12 +23,14 @@ from service.api.reading import Disconnected, PipeReader, Receive, encoding_of, 
 from service.errors import DriftlineError
 from service.ingest.buffer import CommitBuffer
 from service.ingest.decode import (
+    BodyFormat,
     DecodedColumns,
     DecodedRows,
     Encoding,
     Inflater,
     JsonLimits,
     NdjsonDecoder,
+    ParquetLimits,
     RowSchema,
     decode_arrow,
     decode_csv,
@@ -60,7 +62,9 @@ class IngestLimits:
     body_bytes_max: int = 64 << 20
     inflated_bytes_max: int = 256 << 20
     json: JsonLimits = field(default_factory=JsonLimits)
+    parquet: ParquetLimits = field(default_factory=ParquetLimits)
     read_timeout_s: float = 30.0
+    body_timeout_s: float = 60.0
     arrow_streams_max: int = 8
 
 
@@ -176,9 +180,13 @@ class Inferences:
         body = await self._whole(request, receive, json=kind == "json")
         if kind == "json":
             return await self._json(request, *body)
-        decode = decode_csv if kind == "csv" else decode_parquet
-        decoded = await asyncio.to_thread(lambda: list(decode(body[0], request.schema)))
+        decoded = await asyncio.to_thread(self._decoded, kind, body[0], request.schema)
         return await self._chunks(request, decoded, body[1])
+
+    def _decoded(self, kind: BodyFormat, body: bytes, schema: RowSchema) -> list[DecodedColumns]:
+        if kind == "csv":
+            return list(decode_csv(body, schema))
+        return list(decode_parquet(body, schema, self._limits.parquet))
 
     async def _request(self, scope: MutableMapping[str, Any], fields: dict[bytes, bytes], name: str) -> _Request:
         live = self._registry.get(name) or await self._unknown(name)
@@ -209,7 +217,9 @@ class Inferences:
         bytes_max = limits.body_bytes_max
         if request.length is not None and request.length > bytes_max:
             raise Problem(413, f"the body is larger than {bytes_max:,} bytes")
-        body = await whole(receive, bytes_max=bytes_max, timeout_s=limits.read_timeout_s)
+        body = await whole(
+            receive, bytes_max=bytes_max, timeout_s=limits.read_timeout_s, body_timeout_s=limits.body_timeout_s
+        )
         digest = blake2b(body, digest_size=16).digest() if request.key is not None else b""
         if request.encoding == "identity":
             return body, digest

@@ -70,6 +70,8 @@ async def put_model(
     """Make a model, or change its configuration."""
     context = allow(request, "admin", model)
     _check_names(context, configuration)
+    if len(configuration.learning.versions) > context.limits.versions_max:
+        raise Problem(422, f"learning.versions: wanted at most {context.limits.versions_max:,}")
     await context.registry.refresh(model)
     live = context.registry.get(model)
     if live is not None and live.owner == "file":

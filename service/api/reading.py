@@ -3,15 +3,17 @@
 import asyncio
 import io
 import queue
+import time
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, MutableMapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from service.api.problem import Problem
 from service.ingest.decode import Encoding
 
-__all__ = ["Disconnected", "PipeReader", "Receive", "encoding_of", "pieces", "whole"]
+__all__ = ["Disconnected", "Patience", "PipeReader", "Receive", "encoding_of", "pieces", "whole"]
 
 Receive: TypeAlias = Callable[[], Coroutine[Any, Any, MutableMapping[str, Any]]]
 _QUEUE_PIECES: Final = 16  # of 64 KiB each: what may lie between the network and a decoder's thread
@@ -43,60 +45,104 @@ class Disconnected(Exception):  # noqa: N818 - nobody is left to be told of an e
     """The sender has gone in the middle of the body."""
 
 
-async def pieces(
-    receive: Receive, *, bytes_max: int | None, timeout_s: float, first: MutableMapping[str, Any] | None = None
-) -> AsyncIterator[bytes]:
-    """Pieces of a body, of which the first message may have been received already.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a sender is waited for. The time that we take ourselves is not held against him.
+
+    Parameters
+    ----------
+    silence_s : float
+        For each piece of the body.
+    total_s : float or None
+        For all pieces together; None for streams of any length.
+    bytes_per_s : float or None
+        Each so many bytes earn another second of the total.
+    """
+
+    silence_s: float
+    total_s: float | None = None
+    bytes_per_s: float | None = None
+
+    def left_s(self, waited_s: float, size_bytes: int) -> float:
+        """How long the next piece is waited for."""
+        if self.total_s is None:
+            return self.silence_s
+        earned_s = size_bytes / self.bytes_per_s if self.bytes_per_s is not None else 0.0
+        return max(0.0, min(self.silence_s, self.total_s + earned_s - waited_s))
+
+
+async def pieces(receive: Receive, *, bytes_max: int | None, patience: Patience) -> AsyncIterator[bytes]:
+    """Pieces of a body.
 
     Raises
     ------
     Problem
-        408 when no piece comes for so long; 413 when there are more bytes than allowed.
+        408 when no piece comes in time; 413 when there are more bytes than allowed.
     Disconnected
     """
-    size = 0
-    message = first
+    arriving = _Arriving(receive, bytes_max, patience)
     while True:
-        if message is None:
-            message = await _message(receive, timeout_s)
-        piece: bytes = message.get("body", b"")
-        size += len(piece)
-        if bytes_max is not None and size > bytes_max:
-            raise Problem(413, f"the body is larger than {bytes_max:,} bytes")
+        piece, more = await arriving.piece()
         if piece:
             yield piece
-        if not message.get("more_body", False):
+        if not more:
             return
-        message = None
 
 
-async def whole(receive: Receive, *, bytes_max: int, timeout_s: float) -> bytes:
+async def whole(receive: Receive, *, bytes_max: int, patience: Patience) -> bytes:
     """A body in one piece; raises as `pieces` does."""
     # Most bodies come with their head, in one message: they need no generator and no list.
-    first = await _message(receive, timeout_s)
-    body: bytes = first.get("body", b"")
-    if not first.get("more_body", False) and len(body) <= bytes_max:
-        return body
-    parts = [piece async for piece in pieces(receive, bytes_max=bytes_max, timeout_s=timeout_s, first=first)]
+    arriving = _Arriving(receive, bytes_max, patience)
+    piece, more = await arriving.piece()
+    if not more:
+        return piece
+    parts = [piece]
+    while more:
+        piece, more = await arriving.piece()
+        parts.append(piece)
     return b"".join(parts)
 
 
-async def _message(receive: Receive, timeout_s: float) -> MutableMapping[str, Any]:
-    # What has arrived already needs no timer, which would be a fifth of what a request of one row costs.
-    receiving = receive()
-    try:
-        first = receiving.send(None)
-    except StopIteration as received:
-        message: MutableMapping[str, Any] = received.value
-    else:
+class _Arriving:
+    """A body on its way."""
+
+    __slots__ = ("_bytes_max", "_patience", "_receive", "_size", "_waited_s")
+
+    def __init__(self, receive: Receive, bytes_max: int | None, patience: Patience) -> None:
+        self._receive = receive
+        self._bytes_max = bytes_max
+        self._patience = patience
+        self._size = 0
+        self._waited_s = 0.0
+
+    async def piece(self) -> tuple[bytes, bool]:
+        """The next piece, and whether there are more."""
+        # What has arrived already needs no timer, which would be a fifth of what a request of one row costs.
+        receiving = self._receive()
         try:
-            async with asyncio.timeout(timeout_s):
-                message = await _resumed(receiving, first)
+            waits_for = receiving.send(None)
+        except StopIteration as received:
+            message: MutableMapping[str, Any] = received.value
+        else:
+            message = await self._awaited(receiving, waits_for)
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        piece: bytes = message.get("body", b"")
+        self._size += len(piece)
+        if self._bytes_max is not None and self._size > self._bytes_max:
+            raise Problem(413, f"the body is larger than {self._bytes_max:,} bytes")
+        return piece, message.get("more_body", False)
+
+    async def _awaited(self, receiving: Coroutine[Any, Any, Any], waits_for: Any) -> MutableMapping[str, Any]:
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience.left_s(self._waited_s, self._size)):
+                return await _resumed(receiving, waits_for)
         except TimeoutError:
-            raise Problem(408, f"no further part of the body came within {timeout_s:g} s") from None
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    return message
+            # The connection is of no more use: nobody knows where in it the next request would begin.
+            raise Problem(408, "the body did not come in time", headers={"Connection": "close"}) from None
+        finally:
+            self._waited_s += time.monotonic() - started_s
 
 
 @types.coroutine
@@ -124,7 +170,7 @@ class PipeReader(io.RawIOBase):
         self._queue: queue.Queue[bytes] = queue.Queue(_QUEUE_PIECES)
         self._left = b""
         self._ended = False
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._hash = blake2b(digest_size=16)
 
     async def put(self, piece: bytes) -> None:
@@ -141,7 +187,12 @@ class PipeReader(io.RawIOBase):
         """No more will come."""
         await self.put(b"")
 
-    def fail(self, error: BaseException) -> None:
+    @property
+    def failure(self) -> Exception | None:
+        """What the sender failed with."""
+        return self._failure
+
+    def fail(self, error: Exception) -> None:
         """The sender has failed: the decoder sees the error at its next read."""
         self._failure = error
 

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from service.api.context import Context, allow, live_model, live_version
+from service.api.context import Context, allow, live_model, live_version, room_for_version
 from service.api.models import ModelName, make_model
 from service.api.problem import Problem
 from service.api.reading import Disconnected, Receive, encoding_of, pieces
@@ -120,6 +120,7 @@ async def upload_reference(
         activate=activate,
     )
     name = version or live.configuration.default_version or next(reversed(live.versions), FIRST_VERSION)
+    room_for_version(context, live, name)
     row = await context.jobs.receive(live, name, data, _body(context, request), options)
     wait_s = 0 if wait is None else min(parse_duration_s(wait), _WAIT_MAX_S)
     row = await context.jobs.wait(model, row.id, wait_s) or row
@@ -184,6 +185,7 @@ async def activate_reference(
     from_us = None
     if asked.from_time is not None:
         from_us = parse_instant(asked.from_time, zone_of(live.configuration.time_zone))
+    room_for_version(context, live, asked.version or row.version)
     identity = msgspec.json.decode(row.summary).get("reference_id", row.id)
     await context.jobs.activate(model, asked.version or row.version, identity, from_us)
     return _document(context, row, asked.version or row.version)
@@ -220,6 +222,7 @@ async def _upload_file(
         raise Problem(422, "the reference file is of another model", [{"field": "model", "reason": "another name"}])
     row = await context.jobs.keep(live.model, reference)
     name = version or reference.version
+    room_for_version(context, live, name)
     known = live.version(name)
     first = known is None or known.active is None
     if first if activate is None else activate:

@@ -32,7 +32,7 @@ from service.evaluation.provisional import Looks
 from service.evaluation.silence import SilenceWatch
 from service.exporter import DriftSeries, OwnMetrics, render
 from service.ingest.buffer import CommitBuffer, Limits
-from service.ingest.decode import JsonLimits
+from service.ingest.decode import JsonLimits, ParquetLimits
 from service.ingest.schemas import Schemas
 from service.ports import Clock, Store
 from service.references.jobs import ReferenceJobs
@@ -85,7 +85,7 @@ class Service:
         self._drift = DriftSeries(limits.series_max)
         evaluators = Evaluators()
         self._looks = Looks(store, evaluators)
-        self._schemas = Schemas()
+        self._schemas = Schemas(limits.columns_max)
         self._stopping = False
         self._started = False
         self.dispatcher = Dispatcher(
@@ -144,7 +144,12 @@ class Service:
             looks=self._looks,
             clock=clock,
             access=access,
-            limits=ControlLimits(models_max=limits.models_max, rows_exposed_min=limits.rows_exposed_min),
+            limits=ControlLimits(
+                models_max=limits.models_max,
+                versions_max=limits.versions_max,
+                rows_exposed_min=limits.rows_exposed_min,
+                read_timeout_s=parse_duration_s(limits.silence_timeout),
+            ),
             rules=self._rules,
             targets=frozenset(settings.targets),
             ready=self._not_ready,
@@ -163,7 +168,9 @@ class Service:
                 body_bytes_max=int(limits.body_bytes_max),
                 inflated_bytes_max=int(limits.inflated_bytes_max),
                 json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
+                parquet=ParquetLimits(rows_max=limits.parquet_rows_max),
                 read_timeout_s=parse_duration_s(limits.silence_timeout),
+                body_timeout_s=parse_duration_s(limits.request_timeout),
             ),
             unknown=self._unknown,
             observe=self.watching.requested,

@@ -135,10 +135,8 @@ class LimitSettings(_Document):
     json_bytes_max: _Size = Field(default=ByteSize(MIB), description="JSON body; NDJSON and Arrow take any length")
     json_rows_max: _Count = Field(default=1_000, description="rows of a JSON body")
     upload_bytes_max: _Size = Field(default=ByteSize(2 * GIB), description="training data uploaded for a reference")
-    nesting_max: int = Field(default=32, ge=4, le=200, description="depth of a JSON body")
-    batch_rows_max: _Count = Field(default=1_000_000, description="rows of a CSV or Parquet body")
-    columns_max: _Count = Field(default=10_000, description="columns of a body, and of a reference")
-    category_bytes_max: _Size = Field(default=ByteSize(KIB), description="length of a category's name")
+    parquet_rows_max: _Count = Field(default=1_000_000, description="rows of a Parquet body, which may be few bytes")
+    columns_max: _Count = Field(default=4_096, description="columns that a model without a reference learns")
     models_max: _Count = Field(default=1_000, description="models")
     versions_max: _Count = Field(default=100, description="versions of a model")
     unknown_models: Literal["refuse", "learn"] = Field(
@@ -150,7 +148,7 @@ class LimitSettings(_Document):
     )
     idempotency_retention: Duration = Field(default="24h", description="a repeated request is recognised for so long")
     idempotency_max: _Count = Field(default=1_000_000, description="requests of a model that are remembered")
-    request_timeout: Duration = Field(default="60s", description="for a request and its answer; streams are exempt")
+    request_timeout: Duration = Field(default="60s", description="for a body to be sent; streams are exempt")
     silence_timeout: Duration = Field(default="30s", description="without a byte of a body that has begun")
     keep_alive_timeout: Duration = Field(
         default="65s", description="of an idle connection; longer than load balancers'"

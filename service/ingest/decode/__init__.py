@@ -8,7 +8,7 @@ from service.ingest.decode.csv import decode_csv
 from service.ingest.decode.inflate import Encoding, Inflater
 from service.ingest.decode.json import JsonLimits, decode_json
 from service.ingest.decode.ndjson import NdjsonDecoder
-from service.ingest.decode.parquet import decode_parquet
+from service.ingest.decode.parquet import ParquetLimits, decode_parquet
 from service.ingest.decode.rows import DecodedColumns, DecodedRows
 from service.ingest.decode.schema import RowSchema
 
@@ -21,6 +21,7 @@ __all__ = [
     "Inflater",
     "JsonLimits",
     "NdjsonDecoder",
+    "ParquetLimits",
     "RowError",
     "RowSchema",
     "columns_of",
