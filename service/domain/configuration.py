@@ -37,9 +37,11 @@ class _Document(BaseModel):
 class PolicyConfiguration(_Document):
     """When a window counts as drifted, and when that becomes an alert."""
 
-    false_discovery_rate: float = Field(default=0.05, gt=0, lt=1)
-    effect_threshold: float = Field(default=0.005, ge=0)
-    rows_min: int = Field(default=30, ge=1)
+    false_discovery_rate: float = Field(
+        default=0.05, gt=0, lt=1, description="q of Benjamini and Hochberg over the columns of a window"
+    )
+    effect_threshold: float = Field(default=0.005, ge=0, description="excess PSI that a change has to be above")
+    rows_min: int = Field(default=30, ge=1, description="a column with fewer rows is undecided")
     fire_after: int = Field(default=1, ge=1, le=1000, description="drifted decisions in a row that open an episode")
     resolve_after: int = Field(default=3, ge=1, le=1000, description="stable decisions in a row that close it")
     cool_down: Duration | None = Field(default="1d", description="after an episode, none is opened for so long")
@@ -51,12 +53,14 @@ class PolicyConfiguration(_Document):
 class TriggerConfiguration(_Document):
     """When an episode starts a retraining, and where."""
 
-    target: Name
-    roles: tuple[Literal["input", "output"], ...] = ("input", "output")
+    target: Name = Field(description="where the retrain notice goes")
+    roles: tuple[Literal["input", "output"], ...] = Field(
+        default=("input", "output"), description="only columns of these roles count"
+    )
     columns: tuple[ColumnName, ...] | None = Field(default=None, description="only these columns count; all by default")
     columns_min: int = Field(default=1, ge=1, description="so many of them must have drifted in a window")
     windows_min: int = Field(default=1, ge=1, le=1000, description="for so many decisions in a row")
-    cool_down: Duration = "7d"
+    cool_down: Duration = Field(default="7d", description="after a retrain notice, none for so long, in event time")
     dry_run: bool | None = Field(
         default=None, description="only record what would have been sent; by default while calibration is not verified"
     )
@@ -65,7 +69,7 @@ class TriggerConfiguration(_Document):
 class LearningConfiguration(_Document):
     """How much traffic becomes the reference of a version that has none: the first of the two to be reached."""
 
-    rows: int = Field(default=10_000, ge=100, le=10_000_000)
+    rows: int = Field(default=10_000, ge=100, le=10_000_000, description="so many rows")
     span: Duration | None = Field(default=None, description="or what came in so long, if at least 100 rows")
     versions: tuple[Name, ...] = Field(
         default=(), max_length=100, description="versions that are to learn, beside the default"
@@ -75,9 +79,9 @@ class LearningConfiguration(_Document):
 class ViewConfiguration(_Document):
     """A further window for display: sliding (`size`), or the newest panes with at least `rows` rows."""
 
-    size: Duration | None = None
-    rows: int | None = Field(default=None, ge=1)
-    max_age: Duration = "7d"
+    size: Duration | None = Field(default=None, description="length of a sliding window")
+    rows: int | None = Field(default=None, ge=1, description="instead: the newest panes with so many rows")
+    max_age: Duration = Field(default="7d", description="of the panes of a view by rows")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -94,31 +98,52 @@ class ViewConfiguration(_Document):
 class MetricsConfiguration(_Document):
     """What of a model is exported."""
 
-    statistics: tuple[str, ...] = ("psi", "ks", "kl", "js_distance")
+    statistics: tuple[str, ...] = Field(
+        default=("psi", "ks", "kl", "js_distance"), description="those that are exported; all are in the evaluation"
+    )
     columns_max: int = Field(default=200, ge=1, description="beyond, only the columns with the smallest p-values")
 
 
 class ModelConfiguration(_Document):
     """Configuration of one model."""
 
-    default_version: Name | None = None
-    time_zone: ZoneName = "UTC"
-    columns: dict[ColumnName, ColumnDeclaration] = Field(default_factory=dict)
-    pane: Duration = "5m"
-    base_window: Duration = "1h"
-    retention: Duration = "35d"
+    default_version: Name | None = Field(default=None, description="of requests that name none; by default the newest")
+    time_zone: ZoneName = Field(
+        default="UTC", description="IANA name: of times without a zone, and of base windows of whole days"
+    )
+    columns: dict[ColumnName, ColumnDeclaration] = Field(
+        default_factory=dict, description="`role` and `kind` by name, as in columns.yaml; what is not named is inferred"
+    )
+    pane: Duration = Field(default="5m", description="what counts are stored by at first")
+    base_window: Duration = Field(default="1h", description="what is evaluated for good, once")
+    retention: Duration = Field(
+        default="35d", description="counts are kept so long, in event time; older rows are refused as too_old"
+    )
     fold_after: Duration = Field(default="2d", description="older panes are folded into base windows")
-    lateness: Duration = "2m"
-    clock_skew: Duration = "1m"
-    live_horizon: Duration = "1h"
-    provisional_every: Duration = "30s"
-    scales: tuple[int, ...] = Field(default=(1, 6, 24), min_length=1, max_length=8)
-    views: tuple[ViewConfiguration, ...] = Field(default=(), max_length=8)
+    lateness: Duration = Field(
+        default="2m", description="a window is closed when the newest event is so far beyond its end"
+    )
+    clock_skew: Duration = Field(default="1m", description="rows further ahead of the clock are refused as future")
+    live_horizon: Duration = Field(
+        default="1h", description="a source whose newest event is older when it comes is a replay: silence says nothing"
+    )
+    provisional_every: Duration = Field(default="30s", description="the open window is looked at so often")
+    scales: tuple[int, ...] = Field(
+        default=(1, 6, 24),
+        min_length=1,
+        max_length=8,
+        description="numbers of base windows that are evaluated together",
+    )
+    views: tuple[ViewConfiguration, ...] = Field(
+        default=(), max_length=8, description="further windows, for display only"
+    )
     policy: PolicyConfiguration = PolicyConfiguration()
     learning: LearningConfiguration = LearningConfiguration()
     metrics: MetricsConfiguration = MetricsConfiguration()
     notify: tuple[Name, ...] = Field(default=(), max_length=32, description="targets of alert notices")
-    triggers: tuple[TriggerConfiguration, ...] = Field(default=(), max_length=32)
+    triggers: tuple[TriggerConfiguration, ...] = Field(
+        default=(), max_length=32, description="what starts a retraining"
+    )
     ack: Literal["committed", "received"] = Field(
         default="committed", description="answer when rows are in the store, or when they are in the buffer"
     )

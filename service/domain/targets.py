@@ -100,7 +100,7 @@ def _check_url(text: str) -> None:
 class TargetConfiguration(_Document):
     """One target."""
 
-    preset: Literal["generic", "github"] = "generic"
+    preset: Literal["generic", "github"] = Field(default="generic", description="kind of the receiver")
     url: Annotated[str | SecretReference | None, AfterValidator(_url)] = Field(
         default=None, description="where to; for github the base of its API (default https://api.github.com)"
     )
@@ -113,15 +113,17 @@ class TargetConfiguration(_Document):
         description="github: event type of retrain notices (default driftline.retrain); all others have `driftline.` "
         "and their kind, so that only a retrain notice starts a retraining",
     )
-    format: Literal["plain", "cloudevents"] = "plain"
+    format: Literal["plain", "cloudevents"] = Field(
+        default="plain", description="cloudevents: the notice in an envelope"
+    )
     secrets: tuple[SecretReference, ...] = Field(
         default=(), max_length=2, description="signing secrets (whsec_...); two while one replaces the other"
     )
     token: SecretReference | None = Field(default=None, description="sent as Authorization: Bearer")
     headers: dict[str, str] = Field(default_factory=dict, max_length=32, description="further headers; no secrets")
-    timeout: Duration = "15s"
+    timeout: Duration = Field(default="15s", description="of an attempt, the answer included; at most 120s")
     retry_for: Duration = Field(default="3d", description="a notice that was not taken for so long is dead")
-    concurrency: int = Field(default=4, ge=1, le=64)
+    concurrency: int = Field(default=4, ge=1, le=64, description="attempts at a time")
     allow_private: bool = Field(default=False, description="loopback and private addresses may be called")
     kinds: tuple[NoticeKind, ...] | None = Field(
         default=None, description="only these kinds of notices; all by default"
