@@ -47,10 +47,14 @@ class LiveReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Since:
-    """A reference and the event time from which it counts; the first has no beginning (None)."""
+    """A reference and the event time from which it counts; the first has no beginning (None).
+
+    `at_us` is the store's clock when it was made active.
+    """
 
     from_us: int | None
     reference: LiveReference
+    at_us: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -238,7 +242,7 @@ class Registry:
         for activation in row.activations:
             reference = await self.reference(row.model, activation.reference_id)
             activations.setdefault(activation.version, []).append(
-                Since(from_us=activation.from_us, reference=reference)
+                Since(from_us=activation.from_us, reference=reference, at_us=activation.at_us)
             )
         declared = [*configuration.learning.versions]
         if configuration.default_version is not None:
