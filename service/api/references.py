@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from service.api.context import Context, allow, live_model, live_version, room_for_version
 from service.api.models import ModelName, make_model
 from service.api.problem import Problem
-from service.api.reading import Disconnected, Receive, encoding_of, pieces
+from service.api.reading import Disconnected, Patience, Receive, encoding_of, pieces
 from service.domain.configuration import Name
 from service.domain.durations import Duration, parse_duration_s, zone_of
 from service.errors import DriftlineError
@@ -232,7 +232,7 @@ async def _upload_file(
 
 async def _body(context: Context, request: Request) -> AsyncIterator[bytes]:
     encoding = encoding_of(request.headers.get("content-encoding", ""))
-    body = pieces(_coroutine(request), bytes_max=None, timeout_s=context.limits.read_timeout_s)
+    body = pieces(_coroutine(request), bytes_max=None, patience=Patience(silence_s=context.limits.read_timeout_s))
     try:
         if encoding == "identity":
             async for piece in body:

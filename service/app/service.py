@@ -19,7 +19,8 @@ from detectors.learning import Sketch, merged
 from service.alerts.rules import Rules, rules_of
 from service.api.application import Application, operations_only
 from service.api.context import Context, ControlLimits
-from service.api.inferences import Inferences, IngestLimits
+from service.api.inferences import Inferences
+from service.api.intake import IngestLimits, Intake
 from service.api.models import make_model
 from service.app.declared import apply_models
 from service.app.watching import Watching
@@ -158,20 +159,20 @@ class Service:
             forget=self._forget,
             info={"version": _VERSION},
         )
+        ingest = IngestLimits(
+            body_bytes_max=int(limits.body_bytes_max),
+            inflated_bytes_max=int(limits.inflated_bytes_max),
+            json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
+            parquet=ParquetLimits(rows_max=limits.parquet_rows_max),
+            read_timeout_s=parse_duration_s(limits.silence_timeout),
+            body_timeout_s=parse_duration_s(limits.request_timeout),
+        )
         inferences = Inferences(
             registry=self.registry,
-            buffer=self.buffer,
+            intake=Intake(self.buffer, ingest),
             schemas=self._schemas,
             clock=clock,
             access=access,
-            limits=IngestLimits(
-                body_bytes_max=int(limits.body_bytes_max),
-                inflated_bytes_max=int(limits.inflated_bytes_max),
-                json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
-                parquet=ParquetLimits(rows_max=limits.parquet_rows_max),
-                read_timeout_s=parse_duration_s(limits.silence_timeout),
-                body_timeout_s=parse_duration_s(limits.request_timeout),
-            ),
             unknown=self._unknown,
             observe=self.watching.requested,
         )

@@ -120,6 +120,7 @@ class CommitBuffer:
         self._bytes = 0
         self._awaited = 0
         self._wake = asyncio.Event()
+        self._freed = asyncio.Event()
         self._closing = False
         self._progress: dict[tuple[str, str], Progress] = {}
         self._task: asyncio.Task[None] | None = None
@@ -137,6 +138,7 @@ class CommitBuffer:
         """Commit what waits, and take no more."""
         self._closing = True
         self._wake.set()
+        self._freed.set()
         if self._task is not None:
             await self._task
 
@@ -173,9 +175,23 @@ class CommitBuffer:
         Raises
         ------
         BufferFullError
+        StoreUnavailableError
+            The service is stopping.
         """
-        if self._closing or self._rows >= self._limits.rows_max or self._bytes >= self._limits.bytes_max:
-            raise BufferFullError("the service is stopping" if self._closing else "too many rows wait for the store")
+        if self._closing:
+            raise StoreUnavailableError("the service is stopping")
+        if self._full:
+            raise BufferFullError("too many rows wait for the store")
+
+    async def until_room(self) -> None:
+        """Wait until there is room for more."""
+        while self._full and not self._closing:
+            self._freed.clear()
+            await self._freed.wait()
+
+    @property
+    def _full(self) -> bool:
+        return self._rows >= self._limits.rows_max or self._bytes >= self._limits.bytes_max
 
     def _put(self, waiting: _Waiting) -> None:
         self.room()
@@ -205,6 +221,7 @@ class CommitBuffer:
                 await self._commit_group(group)
                 self._rows -= sum(waiting.pending.rows for waiting in group)
                 self._bytes -= sum(waiting.size_bytes for waiting in group)
+                self._freed.set()
                 self._watcher.buffered(self._rows, self._bytes)
 
     async def _linger(self) -> None:
