@@ -16,7 +16,6 @@ from detectors.binning import ColumnValues
 from service.app.service import Service, _merge_sketches
 from service.ingest.decode import DecodedColumns, NdjsonDecoder
 from service.ingest.pending import Answer, Pending
-from service.ingest.schemas import Schemas
 from service.settings import Settings
 from service.storage import codec
 from service.storage.memory import MemoryStore
@@ -116,7 +115,7 @@ class Running:
 
     def __init__(self, service: Service, clock: FakeClock):
         self.service, self.clock, self.store = service, clock, service.store
-        self._schemas = Schemas()
+        self._schemas = service._schemas
         self._stopped = False
 
     async def begin(self):

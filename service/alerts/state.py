@@ -70,6 +70,8 @@ class AlertState:
     ----------
     reference_id : str or None
         Of the last decision.
+    began_us : int or None
+        Start of the first base window that had rows: kept after its counts have gone.
     decided_until_us : int or None
         End of the last window that was decided.
     drifted_in_a_row, stable_in_a_row : int
@@ -83,6 +85,7 @@ class AlertState:
     """
 
     reference_id: str | None = None
+    began_us: int | None = None
     decided_until_us: int | None = None
     drifted_in_a_row: int = 0
     stable_in_a_row: int = 0

@@ -1,12 +1,12 @@
 """Evaluations made again because late rows came. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from service.domain import Evaluation
 from service.ports import EvaluationRow
 
-__all__ = ["Correction", "corrected", "torn_silence"]
+__all__ = ["Correction", "Stretch", "corrected", "silent_parts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,22 @@ class Correction:
 
     evaluation: Evaluation
     newly_drifted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A stretch of base windows without rows.
+
+    Parameters
+    ----------
+    start_us, end_us : int
+    record : EvaluationRow or None
+        The record of silence that it is, or is left of; None where nothing was recorded.
+    """
+
+    start_us: int
+    end_us: int
+    record: EvaluationRow | None = None
 
 
 def corrected(evaluation: Evaluation, before: Sequence[EvaluationRow]) -> Correction:
@@ -35,29 +51,26 @@ def corrected(evaluation: Evaluation, before: Sequence[EvaluationRow]) -> Correc
     revision = max((row.revision for row in same), default=0) + 1
     return Correction(
         evaluation=replace(evaluation, revision=revision),
-        newly_drifted=evaluation.verdict == "drifted" and not drifted_before and evaluation.scale is not None,
+        newly_drifted=evaluation.verdict == "drifted" and not drifted_before,
     )
 
 
-def torn_silence(
-    after: Sequence[EvaluationRow], start_us: int, end_us: int
-) -> Iterator[tuple[EvaluationRow, int, int]]:
-    """What is left of the record of silence that a base window lay in: the parts before and behind it.
+def silent_parts(stretches: Iterable[Stretch], windows: Sequence[tuple[int, int]]) -> Iterator[Stretch]:
+    """What is left of stretches of silence in which rows came late.
 
     Parameters
     ----------
-    after : sequence of EvaluationRow
-        Of base windows that end after `start_us`.
-    start_us, end_us : int
-        The base window that has rows now.
-
-    Yields
-    ------
-    (the record, start, end)
+    stretches : iterable of Stretch
+        None of them within another one.
+    windows : sequence of (int, int)
+        Start and end of each base window that has rows now, in order.
     """
-    for row in after:
-        if row.rows == 0 and row.start_us <= start_us and end_us <= row.end_us:
-            if row.start_us < start_us:
-                yield row, row.start_us, start_us
-            if end_us < row.end_us:
-                yield row, end_us, row.end_us
+    for stretch in stretches:
+        at_us = stretch.start_us
+        for start_us, end_us in windows:
+            if stretch.start_us <= start_us < stretch.end_us:
+                if at_us < start_us:
+                    yield replace(stretch, start_us=at_us, end_us=start_us)
+                at_us = end_us
+        if at_us < stretch.end_us:
+            yield replace(stretch, start_us=at_us)

@@ -1,6 +1,7 @@
 """From evaluations of a closed window to what is written about it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,15 +11,23 @@ from service.domain import Evaluation, Reason, Verdict
 from service.evaluation.document import evaluation_document
 from service.ports import CountsRead, EvaluationRow, Series
 
-__all__ = ["decision_of", "row_of", "rows_read"]
+__all__ = ["Outcome", "decision_of", "outcome_of", "rows_read"]
 
 
-def row_of(evaluation: Evaluation) -> EvaluationRow:
-    """Row of an evaluation for the store."""
-    start_us, end_us = evaluation.window.start_us, evaluation.window.end_us
-    assert start_us is not None  # noqa: S101 - only `check` evaluates data without times
-    assert end_us is not None  # noqa: S101
-    return EvaluationRow(
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """An evaluation, as people and as the store get it."""
+
+    evaluation: Evaluation
+    document: Mapping[str, Any]
+    row: EvaluationRow
+
+
+def outcome_of(evaluation: Evaluation) -> Outcome:
+    """Document and row of an evaluation; a third of a millisecond for 50 columns."""
+    start_us, end_us = _bounds_us(evaluation)
+    document = evaluation_document(evaluation)
+    row = EvaluationRow(
         model=evaluation.model,
         version=evaluation.version,
         segment=evaluation.segment or "",
@@ -29,24 +38,30 @@ def row_of(evaluation: Evaluation) -> EvaluationRow:
         verdict=evaluation.verdict,
         rows=evaluation.rows,
         revision=evaluation.revision,
-        document=msgspec.json.encode(evaluation_document(evaluation)),
+        document=msgspec.json.encode(document),
     )
+    return Outcome(evaluation=evaluation, document=document, row=row)
 
 
 def rows_read(evaluation: Evaluation) -> CountsRead:
     """What an evaluation rests on."""
-    row_start, row_end = evaluation.window.start_us, evaluation.window.end_us
-    assert row_start is not None  # noqa: S101 - as above
-    assert row_end is not None  # noqa: S101
+    start_us, end_us = _bounds_us(evaluation)
     series = Series(model=evaluation.model, version=evaluation.version, reference_id=evaluation.reference_id)
-    return CountsRead(series=series, first_us=row_start, last_us=row_end, rows=evaluation.rows)
+    return CountsRead(series=series, first_us=start_us, last_us=end_us, rows=evaluation.rows)
 
 
-def decision_of(evaluations: Sequence[Evaluation], start_us: int, end_us: int, *, correction: bool = False) -> Decision:
-    """Outcome of a closed base window: drifted if any scale says so, else stable if any does. Views have no say."""
-    deciding = [evaluation for evaluation in evaluations if evaluation.scale is not None]
-    first = evaluations[0]
-    verdict, reason = _verdict(deciding)
+def decision_of(
+    outcomes: Sequence[Outcome], start_us: int, end_us: int, *, correction: bool = False
+) -> Decision | None:
+    """Outcome of a closed base window: drifted if any scale says so, else stable if any does.
+
+    Views have no say; without a scale that is due there is nothing to decide (None).
+    """
+    deciding = [outcome for outcome in outcomes if outcome.evaluation.scale is not None]
+    if not deciding:
+        return None
+    first = deciding[0].evaluation
+    verdict, reason = _verdict([outcome.evaluation for outcome in deciding])
     return Decision(
         subject=Subject(model=first.model, version=first.version, segment=first.segment or ""),
         reference_id=first.reference_id,
@@ -54,7 +69,7 @@ def decision_of(evaluations: Sequence[Evaluation], start_us: int, end_us: int, *
         window_end_us=end_us,
         verdict=verdict,
         reason=reason,
-        evaluations=[_document(evaluation) for evaluation in deciding],
+        evaluations=[outcome.document for outcome in deciding],
         correction=correction,
     )
 
@@ -68,5 +83,8 @@ def _verdict(deciding: Sequence[Evaluation]) -> tuple[Verdict, Reason | None]:
     return "undecided", next((evaluation.reason for evaluation in deciding if evaluation.reason), "no_rows")
 
 
-def _document(evaluation: Evaluation) -> dict[str, Any]:
-    return evaluation_document(evaluation)
+def _bounds_us(evaluation: Evaluation) -> tuple[int, int]:
+    start_us, end_us = evaluation.window.start_us, evaluation.window.end_us
+    assert start_us is not None  # noqa: S101 - only `check` evaluates data without times
+    assert end_us is not None  # noqa: S101
+    return start_us, end_us

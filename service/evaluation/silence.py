@@ -6,7 +6,7 @@ from service.alerts.decision import Subject
 from service.alerts.rules import Rules
 from service.alerts.sources import source_resumed, source_silent
 from service.evaluation.episodes import Ledger
-from service.ports import Progress, Record, Store
+from service.ports import Progress, Store
 from service.registry.models import LiveModel
 from service.windows.watermark import is_live
 
@@ -39,23 +39,14 @@ class SilenceWatch:
         key = model.model, progress.version
         if self._known.get(key) == found or (key in self._known and not silent and not self._known[key][1]):
             return False
-        ledger = await Ledger.read(self._store, model.model, progress.version, rules)
+        ledger = await Ledger.read(self._store, model, progress, rules)
+        before = ledger.state
         subject = Subject(model=model.model, version=progress.version)
         if silent:
             ledger.add(source_silent(ledger.state, subject, rules, progress.newest_us, now_us))
         else:
             ledger.add(source_resumed(ledger.state, subject, rules, now_us))
-        written = ledger.alert is None or await self._store.record(
-            Record(
-                model=model.model,
-                version=progress.version,
-                epoch=model.epoch,
-                was_evaluated_until_us=progress.evaluated_until_us,
-                evaluated_until_us=progress.evaluated_until_us,
-                alert=ledger.alert,
-                notices=ledger.notices,
-            )
-        )
-        if written:
-            self._known[key] = found
-        return written and bool(ledger.notices)
+        if ledger.state != before and not await ledger.record(evaluated_until_us=progress.evaluated_until_us):
+            return False
+        self._known[key] = found
+        return ledger.tells

@@ -6,18 +6,30 @@ windows. Views are for display only.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 import numpy as np
 
 from detectors.arrays import Counts
+from service.domain.configuration import ViewConfiguration
 from service.domain.durations import format_duration, parse_duration_s
 from service.ports import Pane
 from service.registry.models import LiveModel, LiveVersion, Since
-from service.storage.codec import add_into
+from service.storage.codec import add_into, merge
 from service.windows.zones import US_PER_S
 
-__all__ = ["Span", "base_label", "corrected_spans", "earliest_us", "newest_panes", "spans_at", "sum_of", "within"]
+__all__ = [
+    "Span",
+    "base_label",
+    "by_window",
+    "corrected_spans",
+    "earliest_us",
+    "newest_panes",
+    "spans_at",
+    "sum_of",
+    "view_spans",
+    "within",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +60,7 @@ class Span:
         """Whether part of the span lies before the reference was active, or before the version had rows."""
         if self.scale is None:
             return False
-        begins_us = self.since.from_us if self.since.from_us is not None else None
+        begins_us = self.since.from_us
         return self.start_us < first_us or (begins_us is not None and self.start_us < begins_us)
 
 
@@ -58,22 +70,24 @@ def base_label(model: LiveModel, scale: int = 1) -> str:
 
 
 def spans_at(model: LiveModel, version: LiveVersion, end_us: int) -> Iterator[Span]:
-    """Everything that is evaluated when the base window ends that ends at `end_us`; the base window first."""
+    """Everything that is evaluated when the base window ends that ends at `end_us`."""
     since = version.at(end_us - 1)
     number = model.grid.number(end_us)
-    for scale in model.configuration.scales:
+    sizes = set()
+    for scale in dict.fromkeys(model.configuration.scales):
         if number % max(1, scale // 4) == 0:
-            start = model.grid.back(end_us, scale)
-            yield Span(start_us=start, end_us=end_us, size=base_label(model, scale), scale=scale, since=since)
-    yield from view_spans(model, since, end_us)
+            start, size = model.grid.back(end_us, scale), base_label(model, scale)
+            sizes.add(size)
+            yield Span(start_us=start, end_us=end_us, size=size, scale=scale, since=since)
+    # A view with the size of a scale shows what the scale shows.
+    yield from (view for view in view_spans(model, since, end_us) if view.size not in sizes)
 
 
 def view_spans(model: LiveModel, since: Since, end_us: int) -> Iterator[Span]:
-    """The views as of a time."""
-    for view in model.configuration.views:
-        length_s = parse_duration_s(view.size if view.size is not None else view.max_age)
+    """The views as of a time, each label once."""
+    for view in {view.label: view for view in model.configuration.views}.values():
         yield Span(
-            start_us=end_us - length_s * US_PER_S,
+            start_us=_view_start_us(model, view, end_us),
             end_us=end_us,
             size=view.label,
             scale=None,
@@ -82,24 +96,38 @@ def view_spans(model: LiveModel, since: Since, end_us: int) -> Iterator[Span]:
         )
 
 
-def corrected_spans(model: LiveModel, version: LiveVersion, start_us: int, until_us: int) -> Iterator[Span]:
-    """Every span up to `until_us` that holds the base window which starts at `start_us`."""
-    furthest = start_us
-    for _ in range(max(model.configuration.scales)):
-        furthest = model.grid.base_end(furthest)
+def corrected_spans(
+    model: LiveModel, version: LiveVersion, start_us: int, *, until_us: int, kept_us: int
+) -> Iterator[Span]:
+    """Every span that holds the base window which starts at `start_us`, and whose counts are all there still.
+
+    Parameters
+    ----------
+    model : LiveModel
+    version : LiveVersion
+    start_us : int
+    until_us : int
+        End of the last base window that was evaluated.
+    kept_us : int
+        Base windows that end at or before this may have gone from the store.
+    """
+    furthest = model.grid.back(start_us, -max(model.configuration.scales))
     for end in model.grid.ends(start_us, min(furthest, until_us)):
         for span in spans_at(model, version, end):
-            if span.scale is not None and span.start_us <= start_us:
+            whole = span.start_us + model.grid.base_s * US_PER_S > kept_us
+            if span.scale is not None and span.start_us <= start_us and whole:
                 yield span
 
 
 def earliest_us(model: LiveModel, end_us: int) -> int:
     """Where the longest span begins that ends there."""
     starts = [model.grid.back(end_us, scale) for scale in model.configuration.scales]
-    for view in model.configuration.views:
-        length_s = parse_duration_s(view.size if view.size is not None else view.max_age)
-        starts.append(end_us - length_s * US_PER_S)
-    return min(starts)
+    return min(starts + [_view_start_us(model, view, end_us) for view in model.configuration.views])
+
+
+def by_window(panes: Iterable[Pane]) -> list[Pane]:
+    """One pane a base window, with one payload, in order."""
+    return [_together(list(some)) for _, some in groupby(panes, key=lambda pane: pane.window_start_us)]
 
 
 def within(panes: Sequence[Pane], start_us: int, end_us: int) -> list[Pane]:
@@ -127,3 +155,22 @@ def sum_of(panes: Iterable[Pane], n_bins_total: int) -> Counts:
         for payload in pane.payloads:
             add_into(total, payload)
     return Counts(total)
+
+
+def _view_start_us(model: LiveModel, view: ViewConfiguration, end_us: int) -> int:
+    length_s = parse_duration_s(view.size if view.size is not None else view.max_age)
+    windows, more = divmod(length_s, model.grid.base_s)
+    if more == 0 and model.grid.base_start(end_us) == end_us:
+        return model.grid.back(end_us, windows)  # whole days, of however many hours
+    return end_us - length_s * US_PER_S
+
+
+def _together(panes: Sequence[Pane]) -> Pane:
+    payloads = [payload for pane in panes for payload in pane.payloads]
+    return Pane(
+        start_us=panes[0].window_start_us,
+        window_start_us=panes[0].window_start_us,
+        rows=sum(pane.rows for pane in panes),
+        late=sum(pane.late for pane in panes),
+        payloads=payloads if len(payloads) == 1 else (merge(payloads),),
+    )

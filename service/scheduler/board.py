@@ -1,6 +1,6 @@
 """What `/metrics` says of models: the latest evaluation of each window size, by whichever process it was made."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,10 @@ __all__ = ["Board"]
 
 _ROWS: Final = 500
 _SIZES_MAX: Final = 64
+_COUNT_EVERY: Final = 15
+"""Rounds: to count the rows of a version an index entry a pane is read, a thousand of them."""
+
+_EVER_US: Final = 1 << 62
 
 
 class Board:
@@ -36,6 +40,8 @@ class Board:
         self._sequence = 0
         self._ends: dict[SeriesKey, int] = {}
         self._models: dict[str, int] = {}
+        self._rounds = 0
+        self._rows: dict[tuple[str, str], tuple[int, int]] = {}
 
     async def load(self) -> None:
         """Read the latest evaluations, so that a restart leaves no gap."""
@@ -53,11 +59,12 @@ class Board:
         for name in [name for name in self._models if self._registry.get(name) is None]:
             self.forget(name)
         while rows := await self._store.evaluations_after(self._sequence, _ROWS):
-            for row in rows:
+            for row in self._latest(rows):
                 model = self._registry.get(row.model)
                 if model is not None:
                     self._take(model, row)
             self._sequence = rows[-1].sequence
+        self._rounds += 1
         progress = {(item.model, item.version): item for item in await self._store.progress()}
         for model in self._registry.models.values():
             self._models[model.model] = model.epoch
@@ -71,6 +78,8 @@ class Board:
         self._drift.remove_model(model)
         for key in [key for key in self._ends if key.model == model]:
             del self._ends[key]
+        for version in [version for version in self._rows if version[0] == model]:
+            del self._rows[version]
 
     def look(self, model: LiveModel, looks: Sequence[Evaluation]) -> None:
         """Show looks at what is still open, once there is something to be seen: until then the last window stands."""
@@ -80,6 +89,18 @@ class Board:
             if evaluation.verdict == "undecided" and known and evaluation.columns:
                 continue
             self._show(model, key, evaluation.window.end_us or 0, evaluation_document(evaluation))
+
+    def _latest(self, rows: Sequence[EvaluationRow]) -> Iterator[EvaluationRow]:
+        """Those that are not overtaken by another one of them: of a replay, few. Without rows, they are all looked at."""
+        last: dict[SeriesKey, int] = {}
+        for number, row in enumerate(rows):
+            key = _key(row.model, row.version, row.segment, row.size)
+            if row.end_us >= rows[last.get(key, number)].end_us:
+                last[key] = number
+        for number, row in enumerate(rows):
+            key = _key(row.model, row.version, row.segment, row.size)
+            if row.rows == 0 or last[key] == number:
+                yield row
 
     def _take(self, model: LiveModel, row: EvaluationRow) -> None:
         key = _key(row.model, row.version, row.segment, row.size)
@@ -107,11 +128,24 @@ class Board:
         return VersionFacts(
             newest_us=None if progress is None else progress.newest_us,
             evaluated_until_us=None if progress is None else progress.evaluated_until_us,
+            rows=None if learning or progress is None else await self._stored_rows(version),
             learning_rows=await learned_rows(self._store, version) if learning else None,
             learning_rows_target=model.configuration.learning.rows if learning else None,
             firing=None if learning else firing,
             reference_id=None if active is None else active.id,
+            activated_at_us=version.since[-1].at_us if version.since else None,
         )
+
+    async def _stored_rows(self, version: LiveVersion) -> int:
+        key = version.model, version.version
+        counted, rows = self._rows.get(key, (-_COUNT_EVERY, 0))
+        if self._rounds - counted >= _COUNT_EVERY:
+            rows = 0
+            for reference_id in {since.reference.id for since in version.since}:
+                windows = await self._store.rows_by_window(version.series(reference_id), -_EVER_US, _EVER_US)
+                rows += sum(of_window for _, of_window in windows)
+            self._rows[key] = self._rounds, rows
+        return rows
 
 
 def _key(model: str, version: str, segment: str, window: str) -> SeriesKey:

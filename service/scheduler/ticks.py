@@ -7,6 +7,7 @@ decided by a lease; a race between two changes nothing, because every record say
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -160,7 +161,7 @@ class Ticks:
         """Fold, coarsen and expire counts."""
         now_us = await self._store.now_us()
         keepings = [
-            _keeping(model, progress, now_us - self._kept.evaluations_us)
+            _keeping(model, progress, self._kept.evaluations_us)
             for progress in await self._store.progress()
             if (model := self._registry.get(progress.model)) is not None
         ]
@@ -182,7 +183,11 @@ class Ticks:
             if version.learning and self._is_touched(model.model):
                 await self._learning.advance(model, version)
         while await self._job.advance(model) and self._monotonic_s() - started < _BUDGET_S:
-            pass
+            await self._registry.refresh(model.model)  # by a model that has changed nothing could be recorded
+            found = self._registry.get(model.model)
+            if found is None:
+                return
+            model = found
         now_us = await self._store.now_us()
         for progress in await self._store.progress(model.model):
             if await self._silence.watch(model, progress, now_us):
@@ -206,21 +211,20 @@ class Ticks:
         self._next_look_s[key] = self._monotonic_s() + parse_duration_s(model.configuration.provisional_every)
 
 
-def _keeping(model: LiveModel, progress: Progress, evaluations_before_us: int) -> Keeping:
-    fold_after_us = parse_duration_s(model.configuration.fold_after) * US_PER_S
-    return Keeping(
-        model=model.model,
-        version=progress.version,
-        base_window_us=model.grid.base_s * US_PER_S,
-        coarsen_before_us=progress.newest_us - fold_after_us,
-        expire_before_us=_expire_before_us(model, progress),
-        evaluations_before_us=min(evaluations_before_us, progress.newest_us - model.retention_us),
-    )
+def _keeping(model: LiveModel, progress: Progress, evaluations_us: int) -> Keeping:
+    """How long the counts of a version are kept: nothing is folded or dropped before it was evaluated.
 
-
-def _expire_before_us(model: LiveModel, progress: Progress) -> int | None:
-    """What is older than the retention goes, but nothing before it was evaluated."""
+    All of it is by event time: of a log of 2012 that is replayed today nothing is old before its own time.
+    """
+    keeping = Keeping(model=model.model, version=progress.version, base_window_us=model.grid.base_s * US_PER_S)
     if progress.evaluated_until_us is None:
-        return None
+        return keeping
+    fold_after_us = parse_duration_s(model.configuration.fold_after) * US_PER_S
     needed_us = earliest_us(model, model.grid.base_end(progress.evaluated_until_us))
-    return min(progress.newest_us - model.retention_us, needed_us)
+    return replace(
+        keeping,
+        coarsen_before_us=min(progress.newest_us - fold_after_us, progress.evaluated_until_us),
+        expire_before_us=min(progress.newest_us - model.retention_us, needed_us),
+        # Corrections need evaluations for as long as there are counts, silence the one before it.
+        evaluations_before_us=min(progress.newest_us - max(evaluations_us, model.retention_us), needed_us),
+    )

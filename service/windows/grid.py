@@ -51,11 +51,13 @@ class Grid:
         return self.base_start(watermark_us)
 
     def back(self, end_us: int, windows: int) -> int:
-        """Start of the span of so many base windows that ends where one of them does."""
+        """Start of the span of so many base windows that ends where one of them does; ahead of it if negative."""
         back_us = windows * self.base_s * US_PER_S
         if self.base_s * US_PER_S < US_PER_DAY:
             return end_us - back_us
         local = local_of_utc(np.array([end_us], dtype=np.int64), self.time_zone)
+        # Where clocks go forward across midnight, the day begins at one: the wall clock never shows its midnight.
+        local -= local % US_PER_DAY
         return int(utc_of_local(local - back_us, self.time_zone)[0])
 
     def number(self, end_us: int) -> int:
