@@ -17,6 +17,7 @@ from stores import (
     evaluation,
     made,
     mark,
+    merge_sketches,
     notice,
     reference,
     series,
@@ -25,7 +26,7 @@ from stores import (
 )
 
 from service.errors import StoreUnavailableError
-from service.ports import Activation, Keeping, Store
+from service.ports import LEARNING, Activation, Keeping, Store
 from service.storage import codec
 from service.storage.memory import MemoryStore
 from service.storage.sqlite import SqliteStore, opening
@@ -127,6 +128,25 @@ def test_an_empty_file_becomes_a_store(tmp_path):
     (tmp_path / "store.db").touch()
 
     with_store(tmp_path / "store.db", made)
+
+
+def test_a_file_without_a_log_that_somebody_reads_is_waited_for_and_then_refused(tmp_path):
+    path = tmp_path / "store.db"
+    with_store(path, made)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM models").fetchone()
+
+        with pytest.raises(StoreUnavailableError, match="another process"):
+            asyncio.run(opened(path, lock_timeout_s=0.01))
+
+    with_store(path, lambda store: store.check())
+
+
+def test_where_there_can_be_no_log_there_is_no_store():
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(StoreUnavailableError, match="local disk"):
+        opening._write_ahead(connection)
 
 
 # --- versions
@@ -255,10 +275,11 @@ def test_both_lists_name_every_call_of_the_port():
     assert calls == {*writes(store, 0), *reads(store), "now_us", "close", "backup"}
 
 
-def test_the_store_has_the_signatures_of_the_port():
+@pytest.mark.parametrize("kind", [SqliteStore, MemoryStore])
+def test_a_store_has_the_signatures_of_the_port(kind):
     for name, call in vars(Store).items():
         if iscoroutinefunction(call):
-            assert signature(getattr(SqliteStore, name)) == signature(call)
+            assert signature(getattr(kind, name)) == signature(call)
 
 
 # Whatever else they do, these do not write more pages than are free, and so go through in a full store.
@@ -454,6 +475,43 @@ def test_a_caller_that_gives_up_stops_only_what_has_not_begun(tmp_path):
         assert 10 <= total <= 20
 
     with_store(tmp_path / "store.db", scenario)
+
+
+# --- folds that lose a race
+
+
+@pytest.mark.parametrize("racing", [1, 2, 3])
+def test_a_fold_whose_counts_another_process_has_folded_meanwhile_does_nothing(tmp_path, racing):
+    path = tmp_path / "store.db"
+    keeping = Keeping(model="m", version="1", base_window_us=WINDOW_US, coarsen_before_us=WINDOW_US)
+    merges = []
+
+    def sketch(pane, size):
+        return replace(delta(pane, reference_id=LEARNING), payload=codec.wrap_sketch(size))
+
+    async def others_turn(store):
+        await store.sweep([keeping], 0, 9)
+        await store.commit([commit(1, sketch(2, b"1000"))])
+
+    def slowly(sketches):
+        merges.append(sketches)
+        if len(merges) == racing:  # of two folds and a coarsening, in turn
+            with_store(path, others_turn, merge_sketches=merge_sketches)
+        return merge_sketches(sketches)
+
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, sketch(1, b"1"), sketch(1, b"10"), sketch(2, b"100"), sketch(2, b"0"))])
+        await store.sweep([keeping], 0, 9)
+        panes = await store.panes(series(reference_id=LEARNING), 0, EVER_US)
+        total = merge_sketches([codec.unwrap_sketch(payload) for pane in panes for payload in pane.payloads])
+        assert (int(total), sum(pane.rows for pane in panes)) == (1111, 5)
+        await store.sweep([keeping], 0, 9)
+        (pane,) = await store.panes(series(reference_id=LEARNING), 0, EVER_US)
+        assert (pane.start_us, pane.payloads) == (0, (codec.wrap_sketch(b"1111"),))
+
+    with_store(path, scenario, merge_sketches=slowly)
+    assert len(merges) > racing
 
 
 # --- copies

@@ -275,6 +275,18 @@ async def test_progress_is_of_every_version_that_has_a_row(place):
 
 
 @on_every_store
+async def test_what_says_nothing_of_its_newest_event_does_not_advance_it(place):
+    epoch = await made(place.store)
+
+    await place.store.commit([commit(epoch, delta(5), newest_us={})])
+    assert list(await place.store.progress()) == []
+    await place.store.commit([commit(epoch, delta(2)), commit(epoch, delta(9), newest_us={})])
+
+    (row,) = await place.store.progress()
+    assert (row.newest_us, row.oldest_us) == (2 * PANE_US + 1, 2 * PANE_US)
+
+
+@on_every_store
 async def test_the_newest_event_only_advances_and_when_is_kept(place):
     epoch = await made(place.store)
     seen = []
@@ -420,6 +432,20 @@ async def test_a_pane_that_cannot_be_read_keeps_no_other_from_being_folded(place
     panes = await place.store.panes(series(), 0, EVER_US)
     assert [len(pane.payloads) for pane in panes] == [2, 1]
     assert [pane.rows for pane in panes] == [2, 2]
+
+
+@on_every_store
+async def test_panes_that_do_not_fit_together_are_not_made_one_and_none_is_lost(place):
+    epoch = await made(place.store)
+    await place.store.commit([commit(epoch, delta(1, (1, 2, 3)), delta(2, (1, 1)), delta(13))])
+    assert await place.store.sweep([], 0, 9) == Swept(deltas_folded=3)
+
+    with pytest.raises(PayloadError):
+        await place.store.sweep([keeping(coarsen=2)], 0, 9)
+
+    panes = await place.store.panes(series(), 0, EVER_US)
+    assert sum(pane.rows for pane in panes) == 9
+    assert panes[-1].start_us == WINDOW_US
 
 
 @on_every_store

@@ -16,7 +16,9 @@ _STALE: Final = Committed(status="stale")
 
 _MODEL: Final = "SELECT id, epoch FROM models WHERE model = ?"
 _MARK: Final = 'SELECT "key", digest, answer FROM marks WHERE model_id = ? AND "key" = ?'
-_LAST_MARK: Final = "SELECT max(number) FROM marks WHERE model_id = ?"
+_NUMBER_MARKS: Final = """
+    INSERT INTO marks_made VALUES (?, ?) ON CONFLICT (model_id) DO UPDATE SET number = number + excluded.number"""
+_LAST_MARK: Final = "SELECT number FROM marks_made WHERE model_id = ?"
 _ADD_MARK: Final = "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)"
 _PROGRESS: Final = "SELECT newest_us, evaluated_until_us FROM progress WHERE model_id = ? AND version = ?"
 _ADD_PROGRESS: Final = "INSERT INTO progress VALUES (?, ?, ?, ?, NULL)"
@@ -103,8 +105,9 @@ def _series(connection: sqlite3.Connection, model_id: int, key: tuple[str, str, 
 
 def _add_marks(connection: sqlite3.Connection, model_id: int, marks: Sequence[Mark], now_us: int) -> None:
     if marks:
+        connection.execute(_NUMBER_MARKS, (model_id, len(marks)))
         (last,) = connection.execute(_LAST_MARK, (model_id,)).fetchone()
-        numbered = enumerate(marks, (last or 0) + 1)
+        numbered = enumerate(marks, last - len(marks) + 1)
         connection.executemany(
             _ADD_MARK, ((model_id, number, mark.key, mark.digest, mark.answer, now_us) for number, mark in numbered)
         )

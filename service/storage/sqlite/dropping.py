@@ -68,7 +68,9 @@ _OLD_DECISIONS: Final = (
     ),
 )
 
-_MARKS_SPAN: Final = "SELECT min(number), max(number) FROM marks WHERE model_id = ?"
+# Two subqueries, because min and max in one would read all of the marks.
+_MARKS_SPAN: Final = """
+    SELECT (SELECT min(number) FROM marks WHERE model_id = ?1), (SELECT max(number) FROM marks WHERE model_id = ?1)"""
 _MARKS_KEPT: Final = "SELECT number FROM marks WHERE model_id = ? AND at_us >= ? ORDER BY number LIMIT 1"
 
 

@@ -134,7 +134,7 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if primary_code(error) != sqlite3.SQLITE_BUSY or attempt == _WAL_ATTEMPTS - 1:
                 raise
-            connection.execute("BEGIN IMMEDIATE")  # waits for whoever holds the file
+            connection.execute("BEGIN EXCLUSIVE")  # waits for whoever holds the file, readers too
             connection.execute("ROLLBACK")
         else:
             if mode != "wal":

@@ -2,8 +2,9 @@
 --
 -- A model's `id` is the epoch that it was made with. Epochs never come back, so a deleted model that is made again is
 -- another one: what is large of the first is left where it is, invisible, until housekeeping drops it bit by bit
--- (`deleted_models`). Ids that a fold relies on are AUTOINCREMENT, because a rowid that is used again would let it
--- replace counts that it never read. Wide columns stand last, so that reading the others does not touch their pages.
+-- (`deleted_models`). Ids that are read in one transaction and relied on in another are AUTOINCREMENT: one that is used
+-- again would let a fold replace counts that it never read, or housekeeping drop what has just been written. Wide columns
+-- stand last, so that reading the others does not touch their pages.
 
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
@@ -102,6 +103,11 @@ CREATE TABLE dirty (
 ) WITHOUT ROWID;
 
 -- Numbered in the order they were made, without gaps: the oldest are found without looking at the others.
+CREATE TABLE marks_made (
+    model_id INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL
+);
+
 CREATE TABLE marks (
     model_id INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -143,7 +149,7 @@ CREATE TABLE alerts (
 
 -- `until_us` is where the version was, in event time, when the episode was written last: the end of a closed one.
 CREATE TABLE episodes (
-    number INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     model_id INTEGER NOT NULL,
     version TEXT NOT NULL,
@@ -157,7 +163,7 @@ CREATE TABLE episodes (
 CREATE INDEX episodes_by_opening ON episodes (opened_at_us);
 
 CREATE TABLE decisions (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     model_id INTEGER NOT NULL,
     version TEXT NOT NULL,
     end_us INTEGER NOT NULL,
@@ -167,7 +173,7 @@ CREATE TABLE decisions (
 CREATE INDEX decisions_by_end ON decisions (model_id, version, end_us);
 
 CREATE TABLE deliveries (
-    number INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     target TEXT NOT NULL,
     order_key TEXT NOT NULL,
