@@ -1,9 +1,20 @@
-"""Settings of hypothesis for all tests."""
+"""Settings of hypothesis for all tests; and what could not be run on this machine is said at the end, and counted."""
 
 import os
+from pathlib import Path
 
 from hypothesis import settings
+from needs import not_run
 
 # No deadlines: a slow machine is no fault. In CI the same examples every time; elsewhere new ones with every run.
 settings.register_profile("driftline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("driftline")
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = terminalreporter.stats.get("skipped", [])
+    lines = not_run([report.longrepr[2].removeprefix("Skipped: ") for report in skipped])
+    for line in lines:
+        terminalreporter.write_line(line, yellow=True, bold=True)
+    if "NOT_RUN_FILE" in os.environ:  # gates.sh says it once more, at the very end
+        Path(os.environ["NOT_RUN_FILE"]).write_text("".join(f"{line}\n" for line in lines))
