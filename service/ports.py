@@ -48,7 +48,7 @@ LEARNING = "learning"
 """Stands for the reference where a version has none yet: its payloads are sketches, not counts."""
 
 LEARNING_PANE_US = 1 << 62
-"""Panes of what is learned begin here, one a day: beyond all times, so never late, never old and never evaluated."""
+"""Panes of what is learned begin here, one an hour: beyond all times, so never late, never old and never evaluated."""
 
 
 class Clock(Protocol):

@@ -21,7 +21,7 @@ from service.ingest.positions import column_positions, matrix_positions, without
 from service.ports import LEARNING, LEARNING_PANE_US, Delta
 from service.registry.models import LiveModel, LiveReference, LiveVersion
 from service.storage.codec import encode_dense, encode_sparse, wrap_sketch
-from service.windows.zones import US_PER_DAY, UsArray
+from service.windows.zones import US_PER_HOUR, UsArray
 
 __all__ = ["Clocked", "Counted", "count_block"]
 
@@ -109,7 +109,7 @@ def _deltas(model: LiveModel, version: LiveVersion, rows: _Rows, invalid: Invali
 
 def _learned(model: LiveModel, version: LiveVersion, rows: _Rows) -> Delta:
     sketch = Sketch.of(rows.columns(), rows.times_us.size, model.roles)
-    pane = LEARNING_PANE_US + int(rows.times_us.min()) // US_PER_DAY
+    pane = LEARNING_PANE_US + int(rows.times_us.min()) // US_PER_HOUR
     return Delta(
         version=version.version,
         reference_id=LEARNING,

@@ -153,8 +153,10 @@ class ReferenceJobs:
         await self._store.put_reference(row, document)
         return row
 
-    async def activate(self, model: str, version: str, identity: str, from_us: int | None) -> None:
-        """Make a reference the one that counts from an event time on.
+    async def activate(
+        self, model: str, version: str, identity: str, from_us: int | None, *, first_only: bool = False
+    ) -> None:
+        """Make a reference the one that counts from an event time on; if `first_only`, unless there is one already.
 
         Raises
         ------
@@ -169,7 +171,7 @@ class ReferenceJobs:
                 raise ActivationError("no such reference is ready")
             known = live.version(version)
             active = known.active if known is not None else None
-            if active is not None and active.id == identity:
+            if active is not None and (first_only or active.id == identity):
                 return
             begins = await self._begins(live, version, from_us) if active is not None else None
             activation = Activation(
@@ -203,15 +205,16 @@ class ReferenceJobs:
         if size > self._upload_bytes_max:
             raise UploadTooLargeError(f"the upload is larger than {self._upload_bytes_max:,} bytes")
 
-    async def _begins(self, live: LiveModel, version: str, from_us: int | None) -> int:
+    async def _begins(self, live: LiveModel, version: str, from_us: int | None) -> int | None:
         """From the time that was asked for, else now; a replay of old logs goes on with its next row."""
         if from_us is not None:
             return from_us
         now_us = await self._store.now_us()
         for progress in await self._store.progress(live.model):
-            if progress.version == version and now_us - progress.newest_us > live.lateness.live_horizon_us:
-                return progress.newest_us + 1
-        return now_us
+            if progress.version == version:
+                replayed = now_us - progress.newest_us > live.lateness.live_horizon_us
+                return progress.newest_us + 1 if replayed else now_us
+        return None  # nothing was counted by the one before: it counts nothing, not even logs of last year
 
     async def _begin(self, model: str, version: str) -> _Job:
         now_us = await self._store.now_us()

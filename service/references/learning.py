@@ -13,22 +13,22 @@ import structlog
 from detectors.errors import EmptyReferenceError, SketchFormatError
 from detectors.learning import Learned, Sketch, learned_reference, merged
 from service.domain.durations import parse_duration_s
-from service.ports import LEARNING_PANE_US, Pane, Store
+from service.ports import LEARNING_PANE_US, Store
 from service.references.jobs import ReferenceJobs
 from service.registry.models import LiveModel, LiveVersion
 from service.storage.codec import unwrap_sketch
 from service.windows.times import format_instant
-from service.windows.zones import US_PER_DAY, US_PER_S
+from service.windows.zones import US_PER_HOUR, US_PER_S
 
 __all__ = ["Learning", "learned_rows"]
 
 _ROWS_MIN: Final = 100
-_FIRST_US, _LAST_US = -(1 << 62), 1 << 63
+_FIRST_US, _LAST_US = -(1 << 62), (1 << 63) - 1
 
 
 async def learned_rows(store: Store, version: LiveVersion) -> int:
     """Rows that a version has learned from so far."""
-    return sum(pane.rows for pane in await store.panes(version.series(), _FIRST_US, _LAST_US - 1))
+    return sum(rows for _, rows in await store.rows_by_window(version.series(), _FIRST_US, _LAST_US))
 
 
 class Learning:
@@ -47,11 +47,12 @@ class Learning:
 
     async def advance(self, model: LiveModel, version: LiveVersion) -> int:
         """Make a reference if enough rows have come; the rows so far."""
-        panes = await self._store.panes(version.series(), _FIRST_US, _LAST_US - 1)
-        rows = sum(pane.rows for pane in panes)
+        hours = await self._store.rows_by_window(version.series(), _FIRST_US, _LAST_US)
+        rows = sum(n for _, n in hours)
         key = model.model, version.version
-        if not await self._enough(model, version, panes) or self._refused.get(key, 0) * 2 > rows:
+        if self._refused.get(key, 0) * 2 > rows or not await self._enough(model, version, hours):
             return rows
+        panes = await self._store.panes(version.series(), _FIRST_US, _LAST_US)
         payloads = [payload for pane in panes for payload in pane.payloads]
         now = format_instant(await self._store.now_us() // US_PER_S * US_PER_S)
         try:
@@ -64,22 +65,24 @@ class Learning:
             )
             return rows
         row = await self._jobs.keep(model.model, learned.reference)
-        await self._jobs.activate(model.model, version.version, row.id, None)
+        # A reference that was uploaded meanwhile stays.
+        await self._jobs.activate(model.model, version.version, row.id, None, first_only=True)
         return rows
 
-    async def _enough(self, model: LiveModel, version: LiveVersion, panes: Sequence[Pane]) -> bool:
+    async def _enough(self, model: LiveModel, version: LiveVersion, hours: Sequence[tuple[int, int]]) -> bool:
         learning = model.configuration.learning
-        rows = sum(pane.rows for pane in panes)
+        rows = sum(n for _, n in hours)
         if rows >= learning.rows:
             return True
         if learning.span is None or rows < _ROWS_MIN:
             return False
         span_us = parse_duration_s(learning.span) * US_PER_S
-        first_day = min(pane.start_us for pane in panes) - LEARNING_PANE_US
-        for progress in await self._store.progress(model.model):
-            if progress.version == version.version:
-                return progress.newest_us - first_day * US_PER_DAY >= span_us
-        return False
+        # To the hour, which is how sketches are kept: rather an hour more than less.
+        since_us = (min(start for start, _ in hours) - LEARNING_PANE_US + 1) * US_PER_HOUR
+        return any(
+            progress.version == version.version and progress.newest_us - since_us >= span_us
+            for progress in await self._store.progress(model.model)
+        )
 
 
 def _learned(model: LiveModel, version: LiveVersion, payloads: Sequence[bytes], created_at: str) -> Learned:

@@ -34,18 +34,18 @@ async def promote(
         raise DeclarationError("the version has no reference yet: its rows are still being learned from")
     first_us = model.grid.base_start(since_us)
     last_us = model.grid.base_start(until_us - 1)
-    used = {version.at(first_us).reference.id, version.at(model.grid.base_end(last_us) - 1).reference.id}
-    if len(used) > 1:
+    until_us = model.grid.base_end(last_us)
+    if any(since.from_us is not None and first_us < since.from_us < until_us for since in version.since):
         raise DeclarationError("the reference changed within the span; promote a part of it")
     old = version.at(first_us).reference
-    panes = await store.panes(version.series(old.id), first_us, model.grid.base_end(last_us))
+    panes = await store.panes(version.series(old.id), first_us, until_us)
     if not panes:
         raise DeclarationError("no row is kept of that span")
     now_us = await store.now_us()
     source = {
         "reference_id": old.id,
         "since": format_instant(first_us),
-        "until": format_instant(model.grid.base_end(last_us)),
+        "until": format_instant(until_us),
     }
     try:
         return await asyncio.to_thread(

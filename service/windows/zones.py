@@ -20,6 +20,7 @@ __all__ = [
     "MIN_US",
     "UNREADABLE",
     "US_PER_DAY",
+    "US_PER_HOUR",
     "US_PER_S",
     "UsArray",
     "local_of_utc",
@@ -32,7 +33,8 @@ UsArray: TypeAlias = npt.NDArray[np.int64]
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - arithmetic is on microseconds, zones are applied here
 US_PER_S: Final = 1_000_000
-US_PER_DAY: Final = 86_400 * US_PER_S
+US_PER_HOUR: Final = 3_600 * US_PER_S
+US_PER_DAY: Final = 24 * US_PER_HOUR
 MIN_US: Final = (datetime.min - EPOCH) // timedelta(microseconds=1)  # noqa: DTZ901 - as above
 MAX_US: Final = (datetime.max - EPOCH) // timedelta(microseconds=1)  # noqa: DTZ901 - as above
 UNREADABLE: Final = int(np.iinfo(np.int64).min)
