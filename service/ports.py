@@ -416,6 +416,8 @@ class Keeping:
         Base windows that end at or before this are dropped.
     evaluations_before_us : int
         Evaluations, closed episodes and decisions that end before this are dropped.
+    learned : bool
+        Whether the version has its reference, and what it learned from is dropped.
     """
 
     model: str
@@ -424,6 +426,7 @@ class Keeping:
     coarsen_before_us: int | None = None
     expire_before_us: int | None = None
     evaluations_before_us: int | None = None
+    learned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,8 +485,13 @@ class Store(Protocol):
         """Of every version that has a row; of all models, or one."""
         ...
 
-    async def sweep(self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int) -> Swept:
-        """Fold deltas, coarsen and expire panes, evict marks: those made before a time, and beyond a number a model."""
+    async def sweep(
+        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+    ) -> Swept:
+        """Fold deltas, coarsen and expire panes, evict marks: those made before a time, and beyond a number a model.
+
+        Deliveries that were delivered or given up before a time are dropped; pending ones never are.
+        """
         ...
 
     # models and references

@@ -165,7 +165,9 @@ class Ticks:
             for progress in await self._store.progress()
             if (model := self._registry.get(progress.model)) is not None
         ]
-        swept = await self._store.sweep(keepings, now_us - self._kept.marks_us, self._kept.marks_max)
+        swept = await self._store.sweep(
+            keepings, now_us - self._kept.marks_us, self._kept.marks_max, now_us - self._kept.evaluations_us
+        )
         self._on_swept(swept)
 
     async def _holds_lease(self) -> bool:
@@ -182,6 +184,9 @@ class Ticks:
         for version in model.versions.values():
             if version.learning and self._is_touched(model.model):
                 await self._learning.advance(model, version)
+                self._next_look_s[model.model, ""] = self._monotonic_s() + parse_duration_s(
+                    model.configuration.provisional_every
+                )
         while await self._job.advance(model) and self._monotonic_s() - started < _BUDGET_S:
             await self._registry.refresh(model.model)  # by a model that has changed nothing could be recorded
             found = self._registry.get(model.model)
@@ -216,7 +221,13 @@ def _keeping(model: LiveModel, progress: Progress, evaluations_us: int) -> Keepi
 
     All of it is by event time: of a log of 2012 that is replayed today nothing is old before its own time.
     """
-    keeping = Keeping(model=model.model, version=progress.version, base_window_us=model.grid.base_s * US_PER_S)
+    version = model.version(progress.version)
+    keeping = Keeping(
+        model=model.model,
+        version=progress.version,
+        base_window_us=model.grid.base_s * US_PER_S,
+        learned=version is not None and not version.learning,
+    )
     if progress.evaluated_until_us is None:
         return keeping
     fold_after_us = parse_duration_s(model.configuration.fold_after) * US_PER_S

@@ -479,3 +479,19 @@ async def test_sweeps_at_once_lose_and_double_nothing(place):
         await asyncio.gather(*both, other.commit([commit(epoch, delta(3, (0, 0, 1)))]))
 
     assert await total_of(other) == [240, 480, 730]
+
+
+@on_every_store
+async def test_what_was_learned_from_is_dropped_once_there_is_a_reference(place):
+    epoch = await made(place.store)
+    learning = replace(delta(0), reference_id=LEARNING)
+    await place.store.commit([commit(epoch, learning, delta(0))])
+    keeping = Keeping(model="m", version="1", base_window_us=WINDOW_US)
+
+    await place.store.sweep([keeping], 0, 9)
+    kept = await place.store.panes(series(reference_id=LEARNING), 0, EVER_US)
+    await place.store.sweep([replace(keeping, learned=True)], 0, 9)
+
+    assert [pane.rows for pane in kept] == [1]
+    assert await place.store.panes(series(reference_id=LEARNING), 0, EVER_US) == []
+    assert await total_of(place.store) == [1, 0, 0]

@@ -239,3 +239,22 @@ async def test_pending_notices_of_a_deleted_model_are_dropped(place):
     await place.store.settle("me", [settled("a", "pending")])
 
     assert await claimed(place) == ["b", "c"]
+
+
+@on_every_store
+async def test_deliveries_that_ended_are_dropped_in_time_and_pending_ones_never(place):
+    await place.store.enqueue(
+        [notice("done"), notice("dead"), notice("new", order_key="f"), notice("young", order_key="g")]
+    )
+    for delivery_id, state in (("done", "delivered"), ("dead", "dead")):
+        await claimed(place)
+        await place.store.settle("me", [settled(delivery_id, state)])
+    place.clock.us += 1_000
+    before_us = place.clock.us
+    await claimed(place)
+    await place.store.settle("me", [settled("young")])
+
+    await place.store.sweep([], 0, 9, before_us)
+
+    left = await place.store.deliveries(state=None, target=None, limit=9)
+    assert {(delivery.id, delivery.state) for delivery in left} == {("new", "pending"), ("young", "delivered")}

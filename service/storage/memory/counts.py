@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 
 from service.errors import PayloadError
-from service.ports import Commit, Committed, CountsRead, Keeping, Pane, Progress, Series, Swept
+from service.ports import LEARNING, Commit, Committed, CountsRead, Keeping, Pane, Progress, Series, Swept
 from service.storage.memory.state import ModelState, PaneState, State
 
 __all__ = ["commit", "panes", "progress", "rows", "rows_by_window", "sweep"]
@@ -161,6 +161,9 @@ def _expire(model: ModelState, keeping: Keeping) -> int:
         dirty = model.progress(keeping.version).dirty
         for window_us in [window_us for window_us in dirty if window_us <= oldest_us]:
             del dirty[window_us]
+    if keeping.learned:
+        for sketches in [key for key in model.panes if key[:2] == (keeping.version, LEARNING)]:
+            del model.panes[sketches]
     before_us = keeping.evaluations_before_us
     if before_us is not None:
         version = keeping.version

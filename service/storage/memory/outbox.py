@@ -6,7 +6,7 @@ from dataclasses import replace
 from service.ports import Delivery, DeliveryState, OutboxNotice, Settled
 from service.storage.memory.state import OutboxState, State
 
-__all__ = ["claim", "deliveries", "enqueue", "retry", "settle"]
+__all__ = ["claim", "deliveries", "drop", "enqueue", "retry", "settle"]
 
 
 def enqueue(state: State, notices: Sequence[OutboxNotice], now_us: int) -> None:
@@ -28,6 +28,14 @@ def enqueue(state: State, notices: Sequence[OutboxNotice], now_us: int) -> None:
                 last="",
             )
             state.outbox[notice.id] = OutboxState(number=state.next_number(), delivery=delivery)
+
+
+def drop(state: State, before_us: int) -> None:
+    """Drop what was delivered or given up before a time."""
+    old = [key for key, row in state.outbox.items() if row.delivery.updated_at_us < before_us]
+    for key in old:
+        if state.outbox[key].delivery.state != "pending":
+            del state.outbox[key]
 
 
 def claim(state: State, target: str, owner: str, until_us: int, *, limit: int, now_us: int) -> Sequence[Delivery]:

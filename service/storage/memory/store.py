@@ -113,8 +113,12 @@ class MemoryStore:
         """Of every version that has had a row."""
         return list(counts.progress(self.state, model))
 
-    async def sweep(self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int) -> Swept:
+    async def sweep(
+        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+    ) -> Swept:
         """Expire, evict, fold, coarsen."""
+        if deliveries_before_us is not None:
+            outbox.drop(self.state, deliveries_before_us)
         return counts.sweep(self.state, keepings, marks_before_us, marks_max, self._merge)
 
     # models and references

@@ -6,10 +6,10 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from service.ports import Keeping
+from service.ports import LEARNING, Keeping
 from service.storage.sqlite.lane import Lanes
 
-__all__ = ["drop_deleted_models", "drop_leases", "evict_marks", "expire"]
+__all__ = ["drop_deleted_models", "drop_deliveries", "drop_leases", "evict_marks", "expire"]
 
 _BATCH: Final = 100  # panes or evaluations of 33 KiB are dropped in 4 ms
 _MARKS_BATCH: Final = 1_000
@@ -23,6 +23,7 @@ _SERIES: Final = "DELETE FROM series WHERE id = ?"
 _DIRTY: Final = "DELETE FROM dirty WHERE model_id = ? AND version = ? AND window_start_us = ?"
 _MARK: Final = "DELETE FROM marks WHERE model_id = ? AND number = ?"
 _DELETED_MODEL: Final = "DELETE FROM deleted_models WHERE id = ?"
+_DELIVERY: Final = "DELETE FROM deliveries WHERE number = ? AND state <> 'pending'"
 _LEASE: Final = "DELETE FROM leases WHERE name = ? AND until_us = ?"
 
 # Of deleted models; the series before the model, so that an interrupted round can be taken up again.
@@ -47,6 +48,11 @@ _COUNT_OLD: Final = f"""
         SELECT series_id, pane_start_us, window_start_us FROM deltas
         WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?
     )"""  # noqa: S608 - ours
+_LEARNED: Final = """
+    (SELECT id FROM series WHERE version = ? AND reference_id = ? AND model_id = (SELECT id FROM models WHERE model = ?))"""
+_LEARNED_PANES: Final = f"SELECT id FROM panes WHERE series_id IN {_LEARNED}"  # noqa: S608 - ours
+_LEARNED_DELTAS: Final = f"SELECT id FROM deltas WHERE series_id IN {_LEARNED}"  # noqa: S608 - ours
+_OLD_DELIVERIES: Final = "SELECT number FROM deliveries WHERE state <> 'pending' AND updated_at_us < ?"
 _OLD_DIRTY: Final = """
     SELECT model_id, version, window_start_us FROM dirty
     WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND window_start_us <= ?"""
@@ -90,6 +96,10 @@ async def expire(lanes: Lanes, keeping: Keeping) -> int:
         await _drop_found(lanes, _PANE, _OLD_PANES, oldest)
         await _drop_found(lanes, _DELTA, _OLD_DELTAS, oldest)
         await _drop_found(lanes, _DIRTY, _OLD_DIRTY, oldest)  # nobody can evaluate them again
+    if keeping.learned:
+        learned = (keeping.version, LEARNING, keeping.model)
+        await _drop_found(lanes, _PANE, _LEARNED_PANES, learned)
+        await _drop_found(lanes, _DELTA, _LEARNED_DELTAS, learned)
     if keeping.evaluations_before_us is not None:
         for statement, query in _OLD_DECISIONS:
             await _drop_found(lanes, statement, query, (keeping.version, keeping.model, keeping.evaluations_before_us))
@@ -104,6 +114,11 @@ async def evict_marks(lanes: Lanes, before_us: int, number_max: int) -> int:
         await _drop(lanes, _MARK, ((model_id, number) for number in range(first, by_time)))
         evicted += await _drop(lanes, _MARK, ((model_id, number) for number in range(by_time, last)))
     return evicted
+
+
+async def drop_deliveries(lanes: Lanes, before_us: int) -> None:
+    """Drop what was delivered or given up before a time."""
+    await _drop_found(lanes, _DELIVERY, _OLD_DELIVERIES, (before_us,))
 
 
 async def drop_leases(lanes: Lanes, now_us: int) -> None:

@@ -156,13 +156,17 @@ class SqliteStore:
         """Of every version that has had a row."""
         return await self._read(lambda c: counts.progress(c, model))
 
-    async def sweep(self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int) -> Swept:
+    async def sweep(
+        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+    ) -> Swept:
         """Expire, evict, fold, coarsen; a pane that cannot be read is told of when all the others are done."""
         # Dropping comes first: in a full store it makes the room that folding needs.
         await dropping.drop_deleted_models(self._lanes)
         expired = [await dropping.expire(self._lanes, keeping) for keeping in keepings]
         evicted = await dropping.evict_marks(self._lanes, marks_before_us, marks_max)
         await dropping.drop_leases(self._lanes, self._clock.now_us())
+        if deliveries_before_us is not None:
+            await dropping.drop_deliveries(self._lanes, deliveries_before_us)
         errors: folding.Errors = []
         folded = await folding.fold(self._lanes, self._merge, errors)
         coarsened = [await folding.coarsen(self._lanes, self._merge, keeping, errors) for keeping in keepings]
