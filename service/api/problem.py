@@ -19,7 +19,8 @@ from service.errors import (
     StoreUnavailableError,
     UnusableReferenceError,
 )
-from service.ingest.buffer import BufferFullError, GoneError, KeyReusedError
+from service.ingest.buffer import BufferFullError
+from service.ingest.rounds import GoneError, KeyReusedError
 from service.references.jobs import ActivationError, UploadTooLargeError
 
 __all__ = ["CONTENT_TYPE", "Problem", "problem_of"]

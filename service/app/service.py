@@ -281,6 +281,7 @@ class Service:
         self.board.forget(model)
         self._looks.forget(model)
         self._schemas.forget(model)
+        self.buffer.forget(model)
         self.own.remove_model(model)
 
 

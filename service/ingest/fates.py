@@ -1,6 +1,6 @@
 """What becomes of each row: its event time, whether it is kept, and what its sender is told. Pure."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from service.ingest.decode import RowError
 from service.ingest.pending import ERRORS_MAX, Answer
 from service.registry.models import LiveModel, LiveVersion
 from service.windows.event_times import event_times
-from service.windows.zones import UsArray
+from service.windows.zones import MIN_US, US_PER_DAY, UsArray
 
 __all__ = ["Clocked", "Fates", "Invalid", "answers_of", "fates_of", "time_column_of"]
 
@@ -23,7 +23,10 @@ _WORDS: Final = {
     "future": "later than now: more than the clock skew allowed",
     "too_old": "older than the retention",
 }
-_INVALID = "wrong type for its column; counted as invalid"
+_EARLIEST_US: Final = MIN_US + 36_525 * US_PER_DAY
+"""A century, the longest retention, after the first instant that can be written: no window begins before that."""
+
+_INVALID: Final = "wrong type for its column; counted as invalid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +74,37 @@ class Fates:
         return None if self.refused is None else self.refused < 0
 
 
-@dataclass(slots=True)
 class Invalid:
-    """Where cells of a wrong type were: numbers of kept rows, and their columns."""
+    """Where cells of a wrong type were: numbers of kept rows, by column."""
 
-    cells: list[tuple[int, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._cells: list[tuple[str, IndexArray]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._cells)
 
     def note(self, column: str, rows: IndexArray) -> None:
-        """Remember the first of them."""
-        self.cells += [(row, column) for row in rows[:ERRORS_MAX].tolist()]
+        """Remember them; `rows` in order."""
+        self._cells.append((column, rows))
+
+    def by_span(self, kept: BoolArray | None, ends: IndexArray) -> dict[int, list[tuple[int, str]]]:
+        """The first of each span and column, as rows of the block.
+
+        Parameters
+        ----------
+        kept : ndarray of bool, shape [rows], or None
+        ends : ndarray of intp, shape [spans]
+            Row behind the last one of each span.
+        """
+        found: dict[int, list[tuple[int, str]]] = {}
+        row_of_kept = None if kept is None else np.flatnonzero(kept)
+        for column, numbers in self._cells:
+            rows = numbers if row_of_kept is None else row_of_kept[numbers]
+            spans = np.searchsorted(ends, rows, side="right")
+            first = np.arange(rows.size) - np.searchsorted(spans, spans) < ERRORS_MAX
+            for span, row in zip(spans[first].tolist(), rows[first].tolist(), strict=True):
+                found.setdefault(span, []).append((row, column))
+        return found
 
 
 def time_column_of(model: LiveModel, version: LiveVersion) -> tuple[str | None, bool]:
@@ -110,13 +135,12 @@ def fates_of(model: LiveModel, version: LiveVersion, block: Block, clocked: Cloc
                 refused[absent] = _REASONS.index("no_time")
     elif required:
         refused = np.full(block.rows, _REASONS.index("no_time"), dtype=np.int8)
-    latest_us, earliest_us = clocked.now_us + model.clock_skew_us, None
+    latest_us, earliest_us = clocked.now_us + model.clock_skew_us, _EARLIEST_US
     if clocked.newest_us is not None:
         # Of what was committed before: a year of logs in one body is a year, not its last month.
-        earliest_us = clocked.newest_us - model.retention_us
+        earliest_us = max(earliest_us, clocked.newest_us - model.retention_us)
     refused = _refuse(refused, times_us > latest_us, "future")
-    if earliest_us is not None:
-        refused = _refuse(refused, times_us < earliest_us, "too_old")
+    refused = _refuse(refused, times_us < earliest_us, "too_old")
     late = None if clocked.watermark_us is None else times_us < clocked.watermark_us
     if late is not None and refused is not None:
         late &= refused < 0
@@ -130,21 +154,19 @@ def fates_of(model: LiveModel, version: LiveVersion, block: Block, clocked: Cloc
 
 def answers_of(block: Block, fates: Fates, invalid: Invalid) -> list[Answer]:
     """What the sender of each span is told."""
-    if fates.refused is None and fates.late is None and not invalid.cells:
+    if fates.refused is None and fates.late is None and not invalid:
         return [
             Answer(accepted=span.rows)
             if not (span.rejected or span.ignored)
             else _answer(span, span.rows, 0, dict[str, int](), [])
             for span in block.spans
         ]
-    kept = fates.kept if fates.kept is not None else np.ones(block.rows, dtype=np.bool_)
     late = fates.late if fates.late is not None else np.zeros(block.rows, dtype=np.bool_)
     refused = fates.refused if fates.refused is not None else np.full(block.rows, -1, dtype=np.int8)
-    row_of_counted = np.flatnonzero(kept)
-    wrong = sorted((int(row_of_counted[row]), column) for row, column in invalid.cells)
+    ends = np.cumsum([span.rows for span in block.spans])
+    wrong = invalid.by_span(fates.kept, ends)
     answers, start = [], 0
-    for span in block.spans:
-        end = start + span.rows
+    for place, (span, end) in enumerate(zip(block.spans, ends.tolist(), strict=True)):
         fate = refused[start:end]
         rows = np.flatnonzero(fate >= 0)
         reasons = {
@@ -156,11 +178,10 @@ def answers_of(block: Block, fates: Fates, invalid: Invalid) -> list[Answer]:
         ]
         errors += [
             RowError(row=span.numbers[row - start], column=column, reason=_INVALID)
-            for row, column in wrong
-            if start <= row < end
+            for row, column in sorted(wrong.get(place, ()))
         ]
-        accepted = int(np.count_nonzero(kept[start:end]))
-        answers.append(_answer(span, accepted, int(np.count_nonzero(late[start:end])), reasons, errors))
+        n_late = int(np.count_nonzero(late[start:end]))
+        answers.append(_answer(span, span.rows - rows.size, n_late, reasons, errors))
         start = end
     return answers
 

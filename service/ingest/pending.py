@@ -1,7 +1,7 @@
 """What waits to be committed, and what is answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -86,13 +86,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             errors=tuple(RowError(**error) for error in document["errors"]),
             ignored=tuple(document.get("ignored", ())),
         )
-
-    def later(self, rows: int) -> "Answer":
-        """The same with the rows of its errors counted on from the chunks before."""
-        if not rows or not self.errors:
-            return self
-        moved = tuple(replace(error, row=error.row + rows) for error in self.errors)
-        return msgspec.structs.replace(self, errors=moved)
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -5,11 +5,12 @@ as invalid and costs the others nothing.
 """
 
 from collections.abc import Mapping
+from itertools import repeat
 
 import numpy as np
 
 from detectors.arrays import BoolArray, IndexArray
-from detectors.binning import Binner, Values
+from detectors.binning import Binner, ColumnValues, Values
 from detectors.binning.values import selected
 from service.ingest.blocks import Block
 from service.ingest.decode import number_matrix, values_of_cells
@@ -36,25 +37,16 @@ def matrix_positions(binner: Binner, block: Block, part: IndexArray | None, inva
     ndarray of intp, or None
         In the order of columns, not of rows. None where the slow way is needed.
     """
-    columns, places = binner.columns, block.places
-    if block.cells is None or any(column.name not in places for column in columns):
+    try:
+        found = _matrix(binner, block, part)
+    except Exception:  # noqa: BLE001 - whatever it is, column by column it is found out whose it is
         return None
-    numeric = [places[column.name] for column in columns if column.kind == "numeric"]
-    matrix = number_matrix(block.cells, numeric)
-    if matrix is None:
+    if found is None:
         return None
-    total = binner.layout.n_bins_total
-    found = [_at(binner.row_positions(matrix), part, total).ravel()] if numeric else []
-    for index, column in enumerate(columns):
-        if column.kind == "numeric":
-            continue
-        values = values_of_cells([row[places[column.name]] for row in block.cells])
-        if values.absent is not None:
-            return None
-        bins = binner.bins(index, values)
+    positions, wrong = found
+    for index, bins in wrong:
         _note(binner, index, bins, None, invalid)
-        found.append(_at(bins + binner.layout.offsets[index], part, total))
-    return np.concatenate(found) if len(found) > 1 else found[0]
+    return positions
 
 
 def column_positions(
@@ -87,6 +79,32 @@ def without(columns: Mapping[str, Values], names: frozenset[str], kept: BoolArra
     return some if kept is None else {name: selected(values, kept) for name, values in some.items()}
 
 
+def _matrix(
+    binner: Binner, block: Block, part: IndexArray | None
+) -> tuple[IndexArray, list[tuple[int, IndexArray]]] | None:
+    """Places, and the bins of the columns that are no numbers."""
+    columns, places = binner.columns, block.places
+    if block.cells is None or any(column.name not in places for column in columns):
+        return None
+    numeric = [places[column.name] for column in columns if column.kind == "numeric"]
+    matrix = number_matrix(block.cells, numeric)
+    if matrix is None:
+        return None
+    total = binner.layout.n_bins_total
+    found = [_at(binner.row_positions(matrix), part, total).ravel()] if numeric else []
+    others = []
+    for index, column in enumerate(columns):
+        if column.kind == "numeric":
+            continue
+        values = values_of_cells([row[places[column.name]] for row in block.cells])
+        if values.absent is not None:
+            return None
+        bins = binner.bins(index, values)
+        others.append((index, bins))
+        found.append(_at(bins + binner.layout.offsets[index], part, total))
+    return (np.concatenate(found) if len(found) > 1 else found[0]), others
+
+
 def _at(positions: IndexArray, part: IndexArray | None, total: int) -> IndexArray:
     if part is None or not part.any():
         return positions
@@ -113,18 +131,12 @@ def _observed_one_by_one(
 ) -> list[tuple[int, IndexArray, BoolArray | None]]:
     places = {column.name: index for index, column in enumerate(binner.columns)}
     sound: dict[str, Values] = {}
-    broken: list[tuple[int, IndexArray, BoolArray | None]] = []
-    for name, values in columns.items():
-        index = places.get(name)
-        if index is None:
-            continue
+    for name in columns.keys() & places.keys():
+        values = columns[name]
         try:
-            binner.bins(index, values)
-        except Exception:  # noqa: BLE001 - whatever it is, its cells are not what the column wants
-            wrong = np.full(n_rows, binner.layout.value_bins[index] + 1, dtype=np.intp)
-            broken.append((index, wrong, None if values.absent is None else ~values.absent))
-        else:
+            binner.bins(places[name], values)
             sound[name] = values
-    taken = {index for index, _, _ in broken}
-    counted = binner.observed_bins(sound, n_rows)
-    return [item for item in counted if item[0] not in taken] + broken
+        except Exception:  # noqa: BLE001 - whatever it is, its cells are not what the column wants
+            nothing = np.fromiter(repeat((), n_rows), dtype=np.object_, count=n_rows)
+            sound[name] = ColumnValues(values=nothing, absent=values.absent)
+    return binner.observed_bins(sound, n_rows)

@@ -1,0 +1,283 @@
+"""One group of requests to one commit, and each of them to its answer.
+
+What is counted is committed with the epoch of the model that it was counted by; if the model has changed meanwhile, the rows
+are counted again. A request that breaks, or whose key is known, costs the others of its group nothing but time.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final, Protocol
+
+import structlog
+
+from service.errors import DriftlineError, StoreUnavailableError
+from service.ingest.blocks import Block, blocks_of
+from service.ingest.counting import Clocked, Counted, count_block
+from service.ingest.pending import Answer, Pending
+from service.ingest.reached import Reached
+from service.ports import Commit, Committed, Delta, Mark, Store
+from service.registry.models import LiveModel, LiveVersion, Registry
+
+__all__ = ["GoneError", "KeyReusedError", "Rounds", "Waiting", "Watcher"]
+
+_INLINE_CELLS_MAX: Final = 8_000
+"""Blocks of more cells than this, about a millisecond of work, are counted in a thread."""
+
+_NOTHING: Final = Committed(status="committed")
+
+_ATTEMPTS_MAX: Final = 20
+"""Times that rows are counted again because the model changed meanwhile, or a key was found to be known."""
+
+
+class GoneError(DriftlineError):
+    """The model or version was deleted while its rows waited."""
+
+
+class KeyReusedError(DriftlineError):
+    """An idempotency key came again with another body."""
+
+
+class Watcher(Protocol):
+    """Who is told of what the buffer does, for the metrics."""
+
+    def counted(self, model: str, answer: Answer) -> None:
+        """Rows of a request have found their fate."""
+
+    def dropped(self, model: str, rows: int) -> None:
+        """Rows that were acknowledged on receipt could not be kept."""
+
+    def committed(self, rows: int, seconds: float) -> None:
+        """A commit is through."""
+
+    def ignored_cells(self, model: str, cells: int) -> None:
+        """Cells of columns that nobody knows."""
+
+    def buffered(self, rows: int, size_bytes: int) -> None:
+        """So much waits."""
+
+    def store_failed(self, operation: str) -> None:
+        """The store could not be written to."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A request on its way to the store.
+
+    Parameters
+    ----------
+    pending : Pending
+    size_bytes : int
+    done : Future or None
+        None if its sender does not wait for the commit.
+    ended : bool
+        Whether its fate is settled: what is counted must never be counted again.
+    """
+
+    pending: Pending
+    size_bytes: int
+    done: "asyncio.Future[Answer] | None"
+    ended: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """Identity of the request, if it has one."""
+        return None if self.pending.key is None else self.pending.key.key
+
+
+class Rounds:
+    """Commits groups of requests.
+
+    Parameters
+    ----------
+    store : Store
+    registry : Registry
+    watcher : Watcher
+    on_commit : callable
+        Called after each commit with the names of the models whose counts have changed.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, watcher: Watcher, on_commit: Callable[[set[str]], None]
+    ) -> None:
+        self.store = store
+        self.registry = registry
+        self.reached = Reached(store)
+        self.on_commit = on_commit
+        self._watcher = watcher
+
+    async def commit(self, group: Sequence[Waiting]) -> None:
+        """Give each request of a group its answer."""
+        try:
+            await _Round(self, group).run()
+        except StoreUnavailableError as error:
+            self._watcher.store_failed("commit")
+            for waiting in group:
+                self.fail(waiting, error)
+        except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
+            if len(group) > 1:
+                for waiting in group:
+                    if not waiting.ended:
+                        await self.commit([waiting])
+                return
+            structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
+            self.fail(group[0], error)
+
+    def succeed(self, waiting: Waiting, answer: Answer) -> None:
+        """Answer a request."""
+        waiting.ended = True
+        pending = waiting.pending
+        self._watcher.counted(pending.model, answer)
+        if pending.decoded.ignored_cells and not answer.duplicate:
+            self._watcher.ignored_cells(pending.model, pending.decoded.ignored_cells)
+        if waiting.done is not None and not waiting.done.done():
+            waiting.done.set_result(answer)
+
+    def fail(self, waiting: Waiting, error: Exception) -> None:
+        """Refuse a request, unless its fate is settled."""
+        if waiting.ended:
+            return
+        waiting.ended = True
+        if waiting.done is None:
+            self._watcher.dropped(waiting.pending.model, waiting.pending.rows)
+        elif not waiting.done.done():
+            waiting.done.set_exception(error)
+
+
+class _Round:
+    """One group of requests, until each has its answer."""
+
+    def __init__(self, rounds: Rounds, group: Sequence[Waiting]) -> None:
+        self._rounds = rounds
+        self._left = list(group)
+
+    async def run(self) -> None:
+        for _ in range(_ATTEMPTS_MAX):
+            await self._try()
+            self._left = [one for one in self._left if not one.ended]
+            if not self._left:
+                return
+        raise StoreUnavailableError("the model changes faster than its rows can be counted")
+
+    async def _try(self) -> None:
+        rounds = self._rounds
+        now_us = await rounds.store.now_us()
+        attempts: list[_Attempt] = []
+        by_model = sorted(self._left, key=lambda waiting: waiting.pending.model)
+        for name, some in groupby(by_model, key=lambda waiting: waiting.pending.model):
+            live = rounds.registry.get(name)
+            if live is None:
+                for waiting in some:
+                    rounds.fail(waiting, GoneError("the model is no more"))
+                continue
+            first, again = _once_a_key(some)
+            attempts.append(await self._count(live, first, again, now_us))
+        results = iter(await rounds.store.commit([attempt.commit for attempt in attempts if attempt.worth_it]))
+        for attempt in attempts:
+            await self._settle(attempt, next(results) if attempt.worth_it else _NOTHING, now_us)
+        rounds.on_commit({attempt.live.model for attempt in attempts})
+
+    async def _count(
+        self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
+    ) -> "_Attempt":
+        attempt = _Attempt(live=live, again=again)
+        by_version: dict[str, list[Waiting]] = {}
+        for one in waiting:
+            by_version.setdefault(one.pending.version or live.default_version, []).append(one)
+        owner = {id(one.pending): one for one in waiting}
+        for name, some in by_version.items():
+            version = live.version(name)
+            if version is None:
+                for one in some:
+                    self._rounds.fail(one, GoneError("the version is no more"))
+                continue
+            clocked = await self._rounds.reached.clocked(live, name, now_us)
+            for block in blocks_of([one.pending for one in some]):
+                counted = await _counted(live, version, block, clocked)
+                attempt.deltas += counted.deltas
+                if counted.newest_us is not None:
+                    attempt.newest_us[name] = max(attempt.newest_us.get(name, counted.newest_us), counted.newest_us)
+                for span, answer in zip(block.spans, counted.answers, strict=True):
+                    attempt.answers.append((owner[id(span.pending)], answer))
+        return attempt
+
+    async def _settle(self, attempt: "_Attempt", result: Committed, now_us: int) -> None:
+        rounds = self._rounds
+        model = attempt.live.model
+        match result.status:
+            case "stale":
+                await rounds.registry.refresh(model)
+            case "duplicate":
+                known = {mark.key: mark for mark in result.known}
+                for one, _ in attempt.answers:
+                    if one.key in known:
+                        self._repeat(one, known[one.key])
+            case "committed":
+                rounds.reached.advance(model, attempt.newest_us, now_us)
+                for one, answer in attempt.answers:
+                    rounds.succeed(one, answer)
+                marks = {mark.key: mark for mark in attempt.marks}
+                for one in attempt.again:
+                    if one.key in marks:
+                        self._repeat(one, marks[one.key])
+
+    def _repeat(self, waiting: Waiting, mark: Mark) -> None:
+        if waiting.pending.key is not None and waiting.pending.key.digest != mark.digest:
+            self._rounds.fail(waiting, KeyReusedError("the idempotency key was used before, with another body"))
+        else:
+            self._rounds.succeed(waiting, Answer.again(mark.answer))
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Attempt:
+    """Counts of one model, with the requests they are of."""
+
+    live: LiveModel
+    again: Sequence[Waiting]
+    deltas: list[Delta] = field(default_factory=list)
+    newest_us: dict[str, int] = field(default_factory=dict)
+    answers: list[tuple[Waiting, Answer]] = field(default_factory=list)
+
+    @property
+    def marks(self) -> list[Mark]:
+        return [
+            Mark(key=one.pending.key.key, digest=one.pending.key.digest, answer=answer.body())
+            for one, answer in self.answers
+            if one.pending.key is not None
+        ]
+
+    @property
+    def worth_it(self) -> bool:
+        return bool(self.deltas) or any(one.pending.key is not None for one, _ in self.answers)
+
+    @property
+    def commit(self) -> Commit:
+        return Commit(
+            model=self.live.model,
+            epoch=self.live.epoch,
+            deltas=self.deltas,
+            marks=self.marks,
+            newest_us=self.newest_us,
+        )
+
+
+def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    """The first request of each key, and those that repeat one; requests without a key are all first."""
+    first: list[Waiting] = []
+    again: list[Waiting] = []
+    seen: set[str] = set()
+    for one in waiting:
+        if one.key is not None and one.key in seen:
+            again.append(one)
+            continue
+        if one.key is not None:
+            seen.add(one.key)
+        first.append(one)
+    return first, again
+
+
+async def _counted(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> Counted:
+    if block.rows * len(block.names) > _INLINE_CELLS_MAX:
+        return await asyncio.to_thread(count_block, model, version, block, clocked)
+    return count_block(model, version, block, clocked)
