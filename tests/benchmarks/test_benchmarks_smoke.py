@@ -9,7 +9,9 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 
 
-@pytest.mark.parametrize("script", ["bench_binning.py", "bench_evaluation.py", "bench_memory.py", "bench_metrics.py"])
+@pytest.mark.parametrize(
+    "script", ["bench_binning.py", "bench_decode.py", "bench_evaluation.py", "bench_memory.py", "bench_metrics.py"]
+)
 def test_benchmark_answers_are_right_at_tiny_sizes(script):
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
 

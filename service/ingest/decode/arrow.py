@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from service.errors import DecodeError
 from service.formats.arrow_values import is_zoned
-from service.ingest.decode.arrow_arrays import untrusted_values
+from service.ingest.decode.arrow_arrays import converter_of
 from service.ingest.decode.ipc_frames import CheckedFrames
 from service.ingest.decode.pyarrow_loading import pyarrow, translated
 from service.ingest.decode.rows import DecodedColumns, rows_within
@@ -28,8 +28,7 @@ def decode_arrow(source: BinaryIO, schema: RowSchema) -> Iterator[DecodedColumns
     Parameters
     ----------
     source : binary file
-        `read(size)` gives up to `size` bytes, and none only at the end. `ConnectionError`, and what else it raises that is
-        a `DecodeError`, comes out unchanged.
+        `read(size)` gives up to `size` bytes, and none only at the end. What it raises comes out unchanged.
     schema : RowSchema
 
     Yields
@@ -46,7 +45,7 @@ def decode_arrow(source: BinaryIO, schema: RowSchema) -> Iterator[DecodedColumns
     try:
         yield from translated(_parts(pa, frames, schema), "an Arrow IPC stream")
     except DecodeError:
-        if isinstance(frames.failure, DecodeError | ConnectionError):
+        if frames.failure is not None:
             raise frames.failure from None
         raise
 
@@ -66,7 +65,9 @@ def _parts(pa: Any, frames: CheckedFrames, schema: RowSchema) -> Iterator[Decode
         names = reader.schema.names
         check_names(names)
         wanted, ignored = schema.select(names)
-        zoned = frozenset(name for name in wanted if is_zoned(reader.schema.field(name).type))
+        types = {name: reader.schema.field(name).type for name in wanted}
+        zoned = frozenset(name for name, arrow_type in types.items() if is_zoned(arrow_type))
+        converters = [(name, names.index(name), converter_of(arrow_type)) for name, arrow_type in types.items()]
         part_rows = min(PART_ROWS_MAX, rows_within(len(names)))
         first = 1
         for batch in reader:
@@ -74,7 +75,7 @@ def _parts(pa: Any, frames: CheckedFrames, schema: RowSchema) -> Iterator[Decode
                 part = batch.slice(start, part_rows)
                 yield DecodedColumns(
                     rows=part.num_rows,
-                    columns={name: untrusted_values(part.column(name)) for name in wanted},
+                    columns={name: convert(part.column(place)) for name, place, convert in converters},
                     numbers=range(first, first + part.num_rows),
                     zoned=zoned,
                     ignored=ignored,

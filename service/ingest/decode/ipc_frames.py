@@ -53,7 +53,7 @@ class CheckedFrames(io.RawIOBase):
         self.failure: BaseException | None = None
 
     def readable(self) -> bool:
-        """Whether it can be read: always."""
+        """Whether it can be read: always, as pyarrow wants to know."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:

@@ -31,7 +31,7 @@ def translated(parts: Iterator[_T], wanted: str) -> Iterator[_T]:
     """Pass on what a reader gives; whatever pyarrow says of hostile bytes is one error of ours."""
     try:
         yield from parts
-    except (DecodeError, ConnectionError):
+    except DecodeError:
         raise
     except Exception as error:  # noqa: BLE001 - there is no closed list of what pyarrow raises; its texts may hold values
         said = type(error).__name__
