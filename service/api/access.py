@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from service.api.problem import Problem
 
-__all__ = ["Access", "Scope", "authorize", "presented_key"]
+__all__ = ["Access", "Scope", "authorize", "presented_key", "unknown_key"]
 
 Scope = Literal["ingest", "read", "admin", "metrics"]
 
@@ -27,6 +27,18 @@ def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
             return key.strip().decode("latin-1")
     key_only = headers.get(b"x-api-key")
     return None if key_only is None else key_only.decode("latin-1")
+
+
+def unknown_key(access: Access, key: str | None) -> None:
+    """Return if a request has a key that is known, whatever it opens.
+
+    Raises
+    ------
+    Problem
+        401.
+    """
+    if access.allowed(key, "read", None) == "unknown":
+        raise Problem(401, "no or unknown API key", headers={"WWW-Authenticate": "Bearer"})
 
 
 def authorize(access: Access, key: str | None, scope: Scope, model: str | None) -> None:

@@ -10,11 +10,13 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from service.api.context import Context
+from service.api.deliveries import router as deliveries
 from service.api.episodes import router as episodes
 from service.api.evaluations import router as evaluations
+from service.api.guard import Guard, route_path
 from service.api.inferences import Inferences
 from service.api.models import router as models
-from service.api.openapi import describe_inferences
+from service.api.openapi import finished
 from service.api.operations import router as operations
 from service.api.page import router as page
 from service.api.problem import CONTENT_TYPE, Problem, problem_of
@@ -25,7 +27,7 @@ __all__ = ["Application", "operations_only"]
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _TITLE = "Driftline"
-_ROUTERS = (models, references, evaluations, episodes, operations, page)
+_ROUTERS = (models, references, evaluations, episodes, deliveries, operations, page)
 
 
 class Application:
@@ -35,18 +37,22 @@ class Application:
     ----------
     context : Context
     inferences : Inferences
+    version : str
     observe : callable
         Told of the route, the status and the seconds of each request.
     """
 
-    def __init__(self, context: Context, inferences: Inferences, version: str) -> None:
+    def __init__(
+        self, context: Context, inferences: Inferences, version: str, observe: Callable[[str, int, float], None]
+    ) -> None:
         self._inferences = inferences
-        self._control = _control_plane(context, version, _ROUTERS)
+        self._routes = _control_plane(context, version, _ROUTERS)
+        self._control = Guard(self._routes, context.access, context.limits, observe)
 
     @property
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return self._control.openapi()
+        return self._routes.openapi()
 
     async def __call__(
         self,
@@ -56,16 +62,16 @@ class Application:
     ) -> None:
         """Answer a request."""
         if scope["type"] == "http":
-            model = Inferences.model_of(scope["path"])
+            model = Inferences.model_of(route_path(scope))
             if model is not None:
                 await self._inferences(scope, receive, send, model)
                 return
         await self._control(scope, receive, send)
 
 
-def operations_only(context: Context, version: str) -> FastAPI:
+def operations_only(context: Context, version: str, observe: Callable[[str, int, float], None]) -> Guard:
     """Health, readiness and metrics alone, for a listener of their own."""
-    return _control_plane(context, version, (operations,))
+    return Guard(_control_plane(context, version, (operations,)), context.access, context.limits, observe)
 
 
 def _control_plane(context: Context, version: str, routers: tuple[Any, ...]) -> FastAPI:
@@ -74,7 +80,7 @@ def _control_plane(context: Context, version: str, routers: tuple[Any, ...]) -> 
         version=version,
         summary="Drift monitoring for models in production",
         redoc_url=None,
-        responses={"default": {"description": "An error, as RFC 9457 says", "content": {CONTENT_TYPE: {}}}},
+        redirect_slashes=False,
     )
     app.state.context = context
     for router in routers:
@@ -88,7 +94,7 @@ def _control_plane(context: Context, version: str, routers: tuple[Any, ...]) -> 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-            app.openapi_schema = describe_inferences(document)
+            app.openapi_schema = finished(document)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation says to extend it
@@ -113,7 +119,8 @@ async def _on_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     # The messages of pydantic say what was wanted; what was got stays out.
     errors = [
-        {"field": ".".join(str(part) for part in fault["loc"]), "reason": fault["msg"]} for fault in error.errors()[:20]
+        {"field": ".".join(str(part) for part in fault["loc"]), "reason": fault["msg"].removeprefix("Value error, ")}
+        for fault in error.errors()[:20]
     ]
     unreadable = any(fault["type"] in {"json_invalid", "missing_body"} for fault in error.errors())
     return _response(Problem(400 if unreadable else 422, "the request is not valid", errors))
@@ -125,5 +132,5 @@ async def _on_http(_request: Request, error: Exception) -> Response:
 
 
 async def _on_crash(request: Request, error: Exception) -> Response:
-    structlog.get_logger().error("request failed", path=request.url.path, error=type(error).__name__)
+    structlog.get_logger().exception("request failed", path=request.url.path, error=type(error).__name__)
     return _response(Problem(500, "internal error; the log has more"))

@@ -27,7 +27,8 @@ class ControlLimits:
     rows_exposed_min: int = 10
     json_bytes_max: int = 4 << 20
     reference_bytes_max: int = 512 << 20
-    read_timeout_s: float = 60.0
+    read_timeout_s: float = 30.0
+    body_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

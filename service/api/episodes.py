@@ -1,4 +1,4 @@
-"""Alert episodes and deliveries: what was found, who was told, and what became of it."""
+"""Alert episodes: what was found, who has seen it, and what became of it."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -10,11 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.alerts.documents import Episode, changed, decode_episode, episode_row
 from service.alerts.manual import acknowledge, report_outcome, resolve, silence
 from service.alerts.state import AlertState, decode_state, encode_state
-from service.api.context import Context, allow, live_model
+from service.api.context import Context, allow, context_of, live_model
 from service.api.problem import Problem
 from service.domain.durations import Duration, parse_duration_s
-from service.ports import AlertChange, Delivery, DeliveryState, EpisodeRow, OutboxNotice
-from service.windows.times import format_instant
+from service.ports import AlertChange, EpisodeRow, OutboxNotice
 from service.windows.zones import US_PER_S
 
 __all__ = ["router"]
@@ -55,27 +54,6 @@ class OutcomeReport(BaseModel):
     link: str | None = Field(default=None, max_length=2_048, pattern="^https?://")
 
 
-class DeliveryDocument(BaseModel):
-    """A notice on its way to one target."""
-
-    id: str
-    target: str
-    model: str
-    kind: str
-    state: DeliveryState
-    attempts: int
-    created_at: str
-    updated_at: str
-    next_attempt_at: str | None
-    last: str
-
-
-class DeliveryList(BaseModel):
-    """Deliveries, the latest first."""
-
-    deliveries: list[DeliveryDocument]
-
-
 @router.get("/episodes")
 async def list_episodes(
     request: Request,
@@ -92,7 +70,7 @@ async def list_episodes(
 @router.get("/episodes/{episode_id}")
 async def get_episode(request: Request, episode_id: str) -> dict[str, Any]:
     """One of them."""
-    row = await _row(request, episode_id, "read")
+    _, row = await _row(request, episode_id, "read")
     return _plain(row.document)
 
 
@@ -135,52 +113,17 @@ async def resolve_episode(request: Request, episode_id: str, wanted: Acknowledge
     return done
 
 
-@router.get("/deliveries", tags=["deliveries"])
-async def list_deliveries(
-    request: Request,
-    state: Annotated[DeliveryState | None, Query()] = None,
-    target: Annotated[str | None, Query(max_length=128)] = None,
-    limit: Annotated[int, Query(ge=1, le=_LIMIT_MAX)] = 100,
-) -> DeliveryList:
-    """The outbox: pending, delivered and dead."""
-    context = allow(request, "read")
-    found = await context.store.deliveries(state=state, target=target, limit=limit)
-    return DeliveryList(deliveries=[_delivery(one) for one in found])
-
-
-@router.post("/deliveries/{delivery_id:path}/retry", tags=["deliveries"], status_code=202)
-async def retry_delivery(request: Request, delivery_id: str) -> dict[str, str]:
-    """Send a dead delivery again."""
-    context = allow(request, "admin")
-    if not await context.store.retry_delivery(delivery_id):
-        raise Problem(404, "no such dead delivery")
-    context.on_notices()
-    return {"id": delivery_id, "state": "pending"}
-
-
-@router.post("/targets/{target}/enable", tags=["deliveries"])
-async def enable_target(request: Request, target: str) -> dict[str, str]:
-    """Send to a target again that once asked for no more (410)."""
-    context = allow(request, "admin")
-    if target not in context.targets:
-        raise Problem(404, "no such target is configured")
-    await context.store.set_target_disabled(target, None)
-    context.on_notices()
-    return {"target": target, "state": "enabled"}
-
-
-async def _row(request: Request, episode_id: str, scope: Literal["read", "admin"]) -> EpisodeRow:
-    context = allow(request, scope)
-    row = await context.store.episode(episode_id)
+async def _row(request: Request, episode_id: str, scope: Literal["read", "admin"]) -> tuple[Context, EpisodeRow]:
+    # Which model it is of only the store knows; a key that is bound to models is asked for that one.
+    row = await context_of(request).store.episode(episode_id)
+    context = allow(request, scope, None if row is None else row.model)
     if row is None:
         raise Problem(404, "no such episode")
-    allow(request, scope, row.model)
-    return row
+    return context, row
 
 
 async def _asked(request: Request, episode_id: str) -> tuple[Context, EpisodeRow, int]:
-    row = await _row(request, episode_id, "admin")
-    context = allow(request, "admin", row.model)
+    context, row = await _row(request, episode_id, "admin")
     return context, row, await context.store.now_us()
 
 
@@ -211,18 +154,3 @@ async def _put(
 def _plain(document: bytes) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.json.decode(document)
     return plain
-
-
-def _delivery(delivery: Delivery) -> DeliveryDocument:
-    return DeliveryDocument(
-        id=delivery.id,
-        target=delivery.target,
-        model=delivery.model,
-        kind=msgspec.json.decode(delivery.notice).get("kind", ""),
-        state=delivery.state,
-        attempts=delivery.attempts,
-        created_at=format_instant(delivery.created_at_us),
-        updated_at=format_instant(delivery.updated_at_us),
-        next_attempt_at=format_instant(delivery.next_attempt_us) if delivery.state == "pending" else None,
-        last=delivery.last,
-    )

@@ -1,5 +1,6 @@
 """Models and their configuration."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,8 @@ from detectors.catalog import CATALOG
 from service.api.context import Context, allow, live_model
 from service.api.problem import Problem
 from service.domain.configuration import NAME_PATTERN, ModelConfiguration
+from service.ports import Progress
+from service.references.learning import learned_rows
 from service.registry.models import LiveModel
 from service.windows.times import format_instant
 
@@ -44,7 +47,7 @@ class ModelDocument(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All models that the key may see."""
+    """All models."""
 
     models: list[ModelDocument]
 
@@ -53,17 +56,19 @@ class ModelList(BaseModel):
 async def list_models(request: Request) -> ModelList:
     """All models, with their versions."""
     context = allow(request, "read")
-    return ModelList(models=[await model_document(context, live) for live in context.registry.models.values()])
+    progress = await context.store.progress()
+    models = [await model_document(context, live, progress) for live in list(context.registry.models.values())]
+    return ModelList(models=models)
 
 
 @router.get("/{model}")
 async def get_model(request: Request, model: ModelName) -> ModelDocument:
     """One model."""
     context = allow(request, "read", model)
-    return await model_document(context, live_model(context, model))
+    return await model_document(context, live_model(context, model), await context.store.progress(model))
 
 
-@router.put("/{model}")
+@router.put("/{model}", responses={201: {"model": ModelDocument, "description": "It was made."}})
 async def put_model(
     request: Request, model: ModelName, configuration: ModelConfiguration, response: Response
 ) -> ModelDocument:
@@ -82,13 +87,16 @@ async def put_model(
         )
     if live is None and len(context.registry.models) >= context.limits.models_max:
         raise Problem(409, f"there are {context.limits.models_max:,} models already, as many as the limit allows")
-    document = configuration.model_dump_json(exclude_unset=True).encode()
-    epoch = await context.store.put_model(model, document, "api", None if live is None else live.epoch)
-    if epoch is None:
-        raise Problem(409, "the model was changed at the same time; read it again")
-    await context.registry.refresh(model)
-    response.status_code = 201 if live is None else 200
-    return await model_document(context, live_model(context, model))
+    if live is None or live.configuration != configuration:
+        document = configuration.model_dump_json(exclude_unset=True).encode()
+        epoch = await context.store.put_model(model, document, "api", None if live is None else live.epoch)
+        if epoch is None:
+            raise Problem(409, "the model was changed at the same time; read it again")
+        await context.registry.refresh(model)
+    if live is None:
+        response.status_code = 201
+        response.headers["Location"] = f"/v1/models/{model}"
+    return await model_document(context, live_model(context, model), await context.store.progress(model))
 
 
 @router.delete("/{model}", status_code=204)
@@ -102,12 +110,12 @@ async def delete_model(request: Request, model: ModelName) -> None:
     context.forget(model)
 
 
-async def model_document(context: Context, live: LiveModel) -> ModelDocument:
+async def model_document(context: Context, live: LiveModel, progress: Iterable[Progress]) -> ModelDocument:
     """A model as people see it."""
-    progress = {item.version: item for item in await context.store.progress(live.model)}
+    reached = {item.version: item for item in progress if item.model == live.model}
     versions = []
     for name, version in live.versions.items():
-        known = progress.get(name)
+        known = reached.get(name)
         since = version.since[-1] if version.since else None
         document = VersionDocument(
             version=name,
@@ -115,6 +123,8 @@ async def model_document(context: Context, live: LiveModel) -> ModelDocument:
             reference_id=None if since is None else since.reference.id,
             active_from=None if since is None or since.from_us is None else format_instant(since.from_us),
         )
+        if version.learning:
+            document.learned_rows = await learned_rows(context.store, version)
         if known is not None:
             document.newest_row = format_instant(known.newest_us)
             if known.evaluated_until_us is not None:

@@ -1,8 +1,14 @@
-"""The raw route in the OpenAPI document."""
+"""The OpenAPI document: the raw route, what errors look like, and who may ask."""
 
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["describe_inferences"]
+from service.api.inferences import ROUTE
+from service.api.problem import CONTENT_TYPE
+from service.domain.configuration import NAME_PATTERN
+
+__all__ = ["finished"]
+
+_PUBLIC: Final = frozenset({"/livez", "/healthz", "/readyz"})
 
 _ROW = {"type": "object", "additionalProperties": True}
 _BODIES: dict[str, Any] = {
@@ -53,6 +59,31 @@ _ANSWER = {
         "ignored": {"type": "array", "items": {"type": "string"}},
     },
 }
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "An error, as RFC 9457 has it",
+    "required": ["type", "title", "status", "detail", "errors"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "description": "What is wrong, by field, or by row and column; never with the value",
+            "items": {
+                "type": "object",
+                "required": ["reason"],
+                "properties": {
+                    "field": {"type": "string"},
+                    "row": {"type": "integer"},
+                    "column": {"type": ["string", "null"]},
+                    "reason": {"type": "string"},
+                },
+            },
+        },
+    },
+}
 _PROBLEMS = {
     "400": "The body cannot be read",
     "401": "No or unknown key",
@@ -65,37 +96,54 @@ _PROBLEMS = {
     "429": "Too much waits for the store; see Retry-After",
     "503": "The store cannot be written to; see Retry-After",
 }
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key; with `auth: none`, nothing"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
-def describe_inferences(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the route that takes rows to an OpenAPI document."""
+def finished(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with what FastAPI cannot know."""
+    document["paths"][ROUTE] = {"post": _inferences()}
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM
+    components["securitySchemes"] = _SECURITY
+    document["security"] = [{name: []} for name in _SECURITY]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            # FastAPI's own form of 422 is not what is answered.
+            if CONTENT_TYPE not in operation["responses"].get("422", {"content": {CONTENT_TYPE: {}}})["content"]:
+                del operation["responses"]["422"]
+            operation["responses"].setdefault("default", _problem("An error"))
+            if path in _PUBLIC:
+                operation["security"] = []
+    return document
+
+
+def _problem(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
+def _inferences() -> dict[str, Any]:
     parameters = [
-        {
-            "name": "model",
-            "in": "path",
-            "required": True,
-            "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
-        },
+        {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": NAME_PATTERN}},
         {"name": "version", "in": "query", "schema": {"type": "string"}},
         {
             "name": "Idempotency-Key",
             "in": "header",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"},
         },
         {"name": "Content-Encoding", "in": "header", "schema": {"enum": ["gzip", "zstd", "identity"]}},
     ]
-    responses = {"200": {"description": "Fate of the rows", "content": {"application/json": {"schema": _ANSWER}}}}
-    responses |= {
-        status: {"description": text, "content": {"application/problem+json": {}}} for status, text in _PROBLEMS.items()
+    taken = {"description": "Fate of the rows", "content": {"application/json": {"schema": _ANSWER}}}
+    return {
+        "tags": ["inferences"],
+        "summary": "Log rows",
+        "operationId": "log_inferences",
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": _BODIES},
+        "responses": {"200": taken} | {status: _problem(text) for status, text in _PROBLEMS.items()},
     }
-    document["paths"]["/v1/models/{model}/inferences"] = {
-        "post": {
-            "tags": ["inferences"],
-            "summary": "Log rows",
-            "operationId": "log_inferences",
-            "parameters": parameters,
-            "requestBody": {"required": True, "content": _BODIES},
-            "responses": responses,
-        }
-    }
-    return document

@@ -1,6 +1,7 @@
 """Health, readiness and metrics: on the API's listener, and on one of their own."""
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from service.api.context import allow, context_of
 from service.api.problem import RETRY_AFTER_S, Problem
@@ -26,7 +27,7 @@ async def ready(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus and OpenMetrics text, by the Accept header."""
     context = allow(request, "metrics")

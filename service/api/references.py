@@ -1,26 +1,28 @@
 """References over HTTP: training data in, versions side by side, activation."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.context import Context, allow, live_model, live_version, room_for_version
+from service.api.instants import instant_of, span_of
 from service.api.models import ModelName, make_model
 from service.api.problem import Problem
 from service.api.reading import Disconnected, Patience, Receive, encoding_of, pieces
 from service.domain.configuration import Name
-from service.domain.durations import Duration, parse_duration_s, zone_of
+from service.domain.durations import Duration, parse_duration_s
 from service.errors import DriftlineError
-from service.ingest.decode import Inflater, format_of
+from service.ingest.decode import Encoding, Inflater, format_of
 from service.ports import ReferenceRow
 from service.references.jobs import UploadOptions
 from service.references.promotion import promote
-from service.registry.models import FIRST_VERSION, LiveModel
+from service.registry.models import FIRST_VERSION
 from service.registry.reference_file import reference_of_bytes
-from service.windows.times import format_instant, parse_instant
+from service.windows.times import format_instant
 
 __all__ = ["router"]
 
@@ -65,7 +67,7 @@ class ActivationRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Name | None = None
-    from_time: str | None = None
+    from_time: str | None = Field(default=None, max_length=64)
 
 
 class PromotionRequest(BaseModel):
@@ -74,8 +76,8 @@ class PromotionRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Name | None = None
-    since: str
-    until: str
+    since: str = Field(max_length=64)
+    until: str = Field(max_length=64)
     as_version: Name | None = None
     activate: bool = False
 
@@ -101,16 +103,16 @@ async def upload_reference(
 ) -> ReferenceDocument:
     """Upload training data, or a reference file; a model that was never declared is made."""
     context = allow(request, "admin", model)
-    live = context.registry.get(model)
-    if live is None:
-        live = await make_model(context, model)
     kind = request.headers.get("content-type", "")
-    if kind.partition(";")[0].strip().lower() == _REFERENCE:
-        row = await _upload_file(context, request, live, version, activate=activate)
-        return _document(context, row, version or row.version)
-    data = format_of(kind)
-    if data is None or data == "json":
+    data = None if kind.partition(";")[0].strip().lower() == _REFERENCE else format_of(kind)
+    if data == "json" or (data is None and not kind.lower().startswith(_REFERENCE)):
         raise Problem(415, f"Content-Type: wanted {', '.join(_DATA)}")
+    encoding = encoding_of(request.headers.get("content-encoding", ""))
+    if data is None:
+        row = await _upload_file(context, request, model, encoding, version, activate=activate)
+        response.headers["Location"] = _path(row)
+        return _document(context, row, version or row.version)
+    live = context.registry.get(model) or await make_model(context, model)
     options = UploadOptions(
         time_column=time_column,
         outputs=_names(outputs),
@@ -121,14 +123,14 @@ async def upload_reference(
     )
     name = version or live.configuration.default_version or next(reversed(live.versions), FIRST_VERSION)
     room_for_version(context, live, name)
-    row = await context.jobs.receive(live, name, data, _body(context, request), options)
+    row = await context.jobs.receive(live, name, data, _body(context, request, encoding), options)
     wait_s = 0 if wait is None else min(parse_duration_s(wait), _WAIT_MAX_S)
     row = await context.jobs.wait(model, row.id, wait_s) or row
     if row.state == "failed":
         reason = msgspec.json.decode(row.summary).get("failed", "unknown")
         raise Problem(422, f"no reference could be built: {reason}")
     response.status_code = 201 if row.state == "ready" else 202
-    response.headers["Location"] = f"/v1/models/{model}/references/{row.id}"
+    response.headers["Location"] = _path(row)
     return _document(context, row, name)
 
 
@@ -184,7 +186,7 @@ async def activate_reference(
     asked = wanted or ActivationRequest()
     from_us = None
     if asked.from_time is not None:
-        from_us = parse_instant(asked.from_time, zone_of(live.configuration.time_zone))
+        from_us = instant_of("from_time", asked.from_time, live)
     room_for_version(context, live, asked.version or row.version)
     identity = msgspec.json.decode(row.summary).get("reference_id", row.id)
     await context.jobs.activate(model, asked.version or row.version, identity, from_us)
@@ -192,46 +194,55 @@ async def activate_reference(
 
 
 @router.post("/promotions", status_code=201)
-async def promote_traffic(request: Request, model: ModelName, wanted: PromotionRequest) -> ReferenceDocument:
+async def promote_traffic(
+    request: Request, response: Response, model: ModelName, wanted: PromotionRequest
+) -> ReferenceDocument:
     """Make a reference of a span of stored traffic."""
     context = allow(request, "admin", model)
     live = live_model(context, model)
     version = live_version(live, wanted.version)
-    zone = zone_of(live.configuration.time_zone)
+    since_us, until_us = span_of(wanted.since, wanted.until, live)
+    room_for_version(context, live, wanted.as_version or version.version)
     reference = await promote(
         context.store,
         live,
         version,
-        since_us=parse_instant(wanted.since, zone),
-        until_us=parse_instant(wanted.until, zone),
+        since_us=since_us,
+        until_us=until_us,
         as_version=wanted.as_version or version.version,
     )
     row = await context.jobs.keep(model, reference)
     if wanted.activate:
         await context.jobs.activate(model, reference.version, row.id, None)
+    response.headers["Location"] = _path(row)
     return _document(context, row, reference.version)
 
 
 async def _upload_file(
-    context: Context, request: Request, live: LiveModel, version: str | None, *, activate: bool | None
+    context: Context, request: Request, model: str, encoding: Encoding, version: str | None, *, activate: bool | None
 ) -> ReferenceRow:
-    parts = [piece async for piece in _body(context, request)]
-    document = b"".join(parts)
-    reference = reference_of_bytes(document, "the reference file")
-    if reference.model != live.model:
+    parts: list[bytes] = []
+    size = 0
+    async for part in _body(context, request, encoding):
+        size += len(part)
+        if size > context.limits.reference_bytes_max:
+            raise Problem(413, f"a reference file of more than {context.limits.reference_bytes_max:,} bytes")
+        parts.append(part)
+    reference = await asyncio.to_thread(reference_of_bytes, b"".join(parts), "the reference file")
+    if reference.model != model:
         raise Problem(422, "the reference file is of another model", [{"field": "model", "reason": "another name"}])
-    row = await context.jobs.keep(live.model, reference)
+    live = context.registry.get(model) or await make_model(context, model)
     name = version or reference.version
     room_for_version(context, live, name)
+    row = await context.jobs.keep(model, reference)
     known = live.version(name)
     first = known is None or known.active is None
     if first if activate is None else activate:
-        await context.jobs.activate(live.model, name, row.id, None)
+        await context.jobs.activate(model, name, row.id, None)
     return row
 
 
-async def _body(context: Context, request: Request) -> AsyncIterator[bytes]:
-    encoding = encoding_of(request.headers.get("content-encoding", ""))
+async def _body(context: Context, request: Request, encoding: Encoding) -> AsyncIterator[bytes]:
     body = pieces(_coroutine(request), bytes_max=None, patience=Patience(silence_s=context.limits.read_timeout_s))
     try:
         if encoding == "identity":
@@ -242,9 +253,14 @@ async def _body(context: Context, request: Request) -> AsyncIterator[bytes]:
         async for piece in body:
             for part in inflater.feed(piece):
                 yield part
+                await asyncio.sleep(0)  # few bytes may inflate to very many
         inflater.finish()
     except Disconnected:
         raise DriftlineError("the upload was cut off") from None
+
+
+def _path(row: ReferenceRow) -> str:
+    return f"/v1/models/{row.model}/references/{row.id}"
 
 
 def _coroutine(request: Request) -> Receive:

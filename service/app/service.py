@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Self
 
 import structlog
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from detectors.learning import Sketch, merged
 from service.alerts.rules import Rules, rules_of
 from service.api.application import Application, operations_only
 from service.api.context import Context, ControlLimits
+from service.api.guard import Guard
 from service.api.inferences import Inferences
 from service.api.intake import IngestLimits, Intake
 from service.api.models import make_model
@@ -150,6 +150,7 @@ class Service:
                 versions_max=limits.versions_max,
                 rows_exposed_min=limits.rows_exposed_min,
                 read_timeout_s=parse_duration_s(limits.silence_timeout),
+                body_timeout_s=parse_duration_s(limits.request_timeout),
             ),
             rules=self._rules,
             targets=frozenset(settings.targets),
@@ -176,7 +177,7 @@ class Service:
             unknown=self._unknown,
             observe=self.watching.requested,
         )
-        self.application = Application(self.context, inferences, _VERSION)
+        self.application = Application(self.context, inferences, _VERSION, self.watching.requested)
 
     @classmethod
     async def open(cls, settings: Settings, environment: Mapping[str, str], clock: Clock | None = None) -> Self:
@@ -199,9 +200,9 @@ class Service:
             raise
 
     @property
-    def operations(self) -> FastAPI:
+    def operations(self) -> Guard:
         """Health and metrics alone, for a listener of their own."""
-        return operations_only(self.context, _VERSION)
+        return operations_only(self.context, _VERSION, self.watching.requested)
 
     async def start(self) -> None:
         """Read what is there, and begin to work."""

@@ -28,6 +28,7 @@ class Watching:
 
     def counted(self, model: str, answer: Answer) -> None:
         """Rows of a request have found their fate."""
+        self._own.add_model(model)  # the first rows of a model may come before the first scrape that knows it
         if answer.duplicate:
             self._own.rows(model, "duplicate", answer.accepted + answer.rejected)
             return
@@ -47,6 +48,7 @@ class Watching:
 
     def dropped(self, model: str, rows: int) -> None:
         """Rows that were acknowledged on receipt could not be kept."""
+        self._own.add_model(model)
         self._own.rows(model, "dropped", rows)
 
     def committed(self, rows: int, seconds: float) -> None:
