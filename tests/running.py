@@ -36,6 +36,8 @@ def at(text):
 MONDAY = at("2026-03-02")
 """When tests begin, unless they say otherwise."""
 
+TARGET = {"pager": {"url": "https://example.com/hook"}}
+
 TIME = {"at": {"role": "time"}, "label": {"role": "label"}}
 
 
@@ -274,3 +276,17 @@ def span_of(document):
     """Start and end of a window, and what was found."""
     window = document["window"]
     return window["start"], window["end"], document["verdict"], document["reason"]
+
+
+WHEN_IT_WAS_DONE = {"at", "decided_at", "evaluated_at", "recorded_at", "resolved_at"}
+
+
+def timeless(document):
+    """A document without what says when it was made."""
+    match document:
+        case dict():
+            return {name: timeless(value) for name, value in document.items() if name not in WHEN_IT_WAS_DONE}
+        case list():
+            return [timeless(value) for value in document]
+        case _:
+            return document

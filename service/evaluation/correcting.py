@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from service.domain import Evaluation
 from service.evaluation.corrections import Correction, corrected
 from service.evaluation.episodes import Ledger
-from service.evaluation.measuring import Measuring
+from service.evaluation.measuring import Measuring, windows_with_rows
 from service.evaluation.outcome import Outcome, decision_of, rows_read
 from service.evaluation.silences import Silences
 from service.evaluation.spans import corrected_spans
@@ -53,15 +53,21 @@ class Correcting:
     ) -> Corrected:
         """Evaluate what dirty base windows have changed; the ledger takes those that drifted and had not before."""
         until_us = progress.evaluated_until_us or 0
-        kept_us = progress.newest_us - model.retention_us
-        spans = {
-            (span.end_us, span.size): span
-            for start_us in dirty
-            for span in corrected_spans(model, version, start_us, until_us=until_us, kept_us=kept_us)
-        }
-        evaluations = await self._measuring.evaluate(
-            model, version, [spans[key] for key in sorted(spans)], now_us=now_us, first_us=ledger.began_us()
+        starts_us = sorted(dirty)
+        before_us = ledger.state.began_us
+        first_us = ledger.began_us()
+        # A row from before the first makes spans full that were not.
+        full_before_us = before_us if before_us is not None and first_us < before_us else None
+        furthest_us = model.grid.back(max(starts_us[-1], full_before_us or 0), -max(model.configuration.scales))
+        spans = corrected_spans(
+            model,
+            version,
+            sorted(await windows_with_rows(self._store, version, starts_us[0], min(furthest_us, until_us))),
+            starts_us,
+            kept_us=progress.newest_us - model.retention_us,
+            full_before_us=full_before_us,
         )
+        evaluations = await self._measuring.evaluate(model, version, list(spans), now_us=now_us, first_us=first_us)
         corrections = [await self._revised(evaluation) for evaluation in evaluations]
         outcomes = await self._measuring.outcomes([correction.evaluation for correction in corrections])
         newly: dict[int, list[Outcome]] = {}
@@ -72,7 +78,7 @@ class Correcting:
             decision = decision_of(some, model.grid.back(end_us, 1), end_us, correction=True)
             if decision is not None:
                 ledger.take(decision, now_us)
-        silent = await self._silences.torn(model, version, sorted(dirty), until_us, now_us)
+        silent = await self._silences.torn(model, version, starts_us, until_us, now_us)
         return Corrected(
             outcomes=[*outcomes, *await self._measuring.outcomes(silent)],
             relied_on=[rows_read(evaluation) for evaluation in evaluations],

@@ -19,7 +19,7 @@ from service.evaluation.closing import Closed, Silent, Step, steps
 from service.evaluation.correcting import Correcting
 from service.evaluation.episodes import Ledger
 from service.evaluation.evaluators import Evaluators
-from service.evaluation.measuring import Measuring
+from service.evaluation.measuring import Measuring, windows_with_rows
 from service.evaluation.outcome import Outcome, decision_of, outcome_of, rows_read
 from service.evaluation.silences import Silences
 from service.evaluation.spans import spans_at
@@ -151,20 +151,13 @@ class EvaluationJob:
         until_us = progress.evaluated_until_us
         # Not all that is due: of a year that came at once, each batch would look at what is left of it.
         ahead_us = open_us if until_us is None else min(open_us, model.grid.back(until_us, -2 * windows))
-        rows = await self._rows(version, until_us, ahead_us)
+        first_us = _EARLIEST_US if until_us is None else until_us
+        rows = await windows_with_rows(self._store, version, first_us, ahead_us)
         if not rows and ahead_us < open_us:
             ahead_us = open_us
-            rows = await self._rows(version, until_us, ahead_us)
+            rows = await windows_with_rows(self._store, version, first_us, ahead_us)
         batch = list(islice(steps(model.grid, rows, until_us, ahead_us), windows + 1))
         return batch[:windows], len(batch) <= windows and ahead_us == open_us
-
-    async def _rows(self, version: LiveVersion, first_us: int | None, last_us: int) -> Mapping[int, int]:
-        rows: dict[int, int] = {}
-        for series in {version.series(since.reference.id) for since in version.since}:
-            found = await self._store.rows_by_window(series, _EARLIEST_US if first_us is None else first_us, last_us)
-            for start, n in found:
-                rows[start] = rows.get(start, 0) + n
-        return rows
 
     async def _outcomes(
         self, model: LiveModel, version: LiveVersion, batch: Sequence[Step], *, now_us: int, first_us: int

@@ -10,7 +10,16 @@ from service.evaluation.spans import Span, by_window, earliest_us
 from service.ports import Pane, Store
 from service.registry.models import LiveModel, LiveVersion
 
-__all__ = ["Measuring"]
+__all__ = ["Measuring", "windows_with_rows"]
+
+
+async def windows_with_rows(store: Store, version: LiveVersion, first_us: int, last_us: int) -> Mapping[int, int]:
+    """Rows of each base window of a span that has any, by its start; whichever reference they were counted with."""
+    rows: dict[int, int] = {}
+    for series in {version.series(since.reference.id) for since in version.since}:
+        for start_us, n in await store.rows_by_window(series, first_us, last_us):
+            rows[start_us] = rows.get(start_us, 0) + n
+    return rows
 
 
 class Measuring:

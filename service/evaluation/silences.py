@@ -13,6 +13,7 @@ from service.domain import Evaluation
 from service.evaluation.closing import Silent
 from service.evaluation.corrections import Stretch, silent_parts
 from service.evaluation.evaluators import silence
+from service.evaluation.measuring import windows_with_rows
 from service.evaluation.spans import base_label
 from service.ports import EvaluationRow, Store
 from service.registry.models import LiveModel, LiveVersion
@@ -59,7 +60,8 @@ class Silences:
                 stretches.setdefault((reference, stretch.end_us), stretch)
         parts: list[Evaluation] = []
         for stretch in stretches.values():
-            windows = await self._windows(model, version, stretch)
+            starts = sorted(await windows_with_rows(self._store, version, stretch.start_us, stretch.end_us))
+            windows = [(start, model.grid.base_end(start)) for start in starts]
             for part in silent_parts([stretch], windows):
                 found = self._silence(model, version, part, now_us)
                 again = part.record is not None and part.start_us == part.record.start_us
@@ -102,14 +104,6 @@ class Silences:
             else:
                 found = earlier
         return found
-
-    async def _windows(self, model: LiveModel, version: LiveVersion, stretch: Stretch) -> list[tuple[int, int]]:
-        starts_us: set[int] = set()
-        for since in version.since:
-            series = version.series(since.reference.id)
-            found = await self._store.rows_by_window(series, stretch.start_us, stretch.end_us)
-            starts_us |= {start for start, _ in found}
-        return [(start, model.grid.base_end(start)) for start in sorted(starts_us)]
 
     def _silence(self, model: LiveModel, version: LiveVersion, stretch: Stretch, now_us: int) -> Evaluation:
         if stretch.record is not None and stretch.record.start_us == stretch.start_us:

@@ -4,6 +4,7 @@ The alarm looks at base windows and at the last s of them for each scale; a scal
 windows. Views are for display only.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
@@ -97,26 +98,43 @@ def view_spans(model: LiveModel, since: Since, end_us: int) -> Iterator[Span]:
 
 
 def corrected_spans(
-    model: LiveModel, version: LiveVersion, start_us: int, *, until_us: int, kept_us: int
+    model: LiveModel,
+    version: LiveVersion,
+    closed_us: Sequence[int],
+    dirty_us: Sequence[int],
+    *,
+    kept_us: int,
+    full_before_us: int | None,
 ) -> Iterator[Span]:
-    """Every span that holds the base window which starts at `start_us`, and whose counts are all there still.
+    """Every span that late rows have changed, and whose counts are all there still; views are left as they were.
 
     Parameters
     ----------
     model : LiveModel
     version : LiveVersion
-    start_us : int
-    until_us : int
-        End of the last base window that was evaluated.
+    closed_us : sequence of int
+        Starts of the closed base windows with rows, in order: where nothing was, nothing is evaluated.
+    dirty_us : sequence of int
+        Starts of those with late rows, in order.
     kept_us : int
         Base windows that end at or before this may have gone from the store.
+    full_before_us : int or None
+        Spans that begin before this were not full when they were evaluated, and are now.
     """
-    furthest = model.grid.back(start_us, -max(model.configuration.scales))
-    for end in model.grid.ends(start_us, min(furthest, until_us)):
-        for span in spans_at(model, version, end):
-            whole = span.start_us + model.grid.base_s * US_PER_S > kept_us
-            if span.scale is not None and span.start_us <= start_us and whole:
-                yield span
+
+    def changed(start_us: int, end_us: int) -> bool:
+        first = bisect_left(dirty_us, start_us)
+        touched = first < len(dirty_us) and dirty_us[first] < end_us
+        return touched or (full_before_us is not None and start_us < full_before_us)
+
+    longest = max(model.configuration.scales)
+    for start_us in closed_us:
+        end_us = model.grid.base_end(start_us)
+        if changed(model.grid.back(end_us, longest), end_us):
+            for span in spans_at(model, version, end_us):
+                whole = span.start_us + model.grid.base_s * US_PER_S > kept_us
+                if span.scale is not None and whole and changed(span.start_us, end_us):
+                    yield span
 
 
 def earliest_us(model: LiveModel, end_us: int) -> int:

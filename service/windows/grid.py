@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from service.windows.times import window_end, window_starts
-from service.windows.zones import US_PER_DAY, US_PER_S, UsArray, local_of_utc, utc_of_local
+from service.windows.zones import US_PER_DAY, US_PER_S, UsArray, local_of_utc
 
 __all__ = ["Grid"]
 
@@ -52,13 +52,12 @@ class Grid:
 
     def back(self, end_us: int, windows: int) -> int:
         """Start of the span of so many base windows that ends where one of them does; ahead of it if negative."""
-        back_us = windows * self.base_s * US_PER_S
         if self.base_s * US_PER_S < US_PER_DAY:
-            return end_us - back_us
-        local = local_of_utc(np.array([end_us], dtype=np.int64), self.time_zone)
-        # Where clocks go forward across midnight, the day begins at one: the wall clock never shows its midnight.
-        local -= local % US_PER_DAY
-        return int(utc_of_local(local - back_us, self.time_zone)[0])
+            return end_us - windows * self.base_s * US_PER_S
+        # By the calendar it would be wrong where clocks go forward across midnight, and where a day was left out.
+        for _ in range(abs(windows)):
+            end_us = self.base_start(end_us - 1) if windows > 0 else self.base_end(end_us)
+        return end_us
 
     def number(self, end_us: int) -> int:
         """Number of the base window that ends there, counted without gaps."""
