@@ -31,7 +31,7 @@ _RESOLVED_MAX = 1 << 16
 _BOOLEANS = frozenset({"true", "false"})
 
 
-def category_of(value: object) -> str | int:
+def category_of(value: object) -> str | int:  # noqa: PLR0911 - a type, an answer
     """Name of the category that a Python value belongs to, or `MISSING` or `INVALID`."""
     if isinstance(value, str):
         return str(value) if value.isascii() or _is_unicode(value) else INVALID
@@ -39,6 +39,8 @@ def category_of(value: object) -> str | int:
         return MISSING
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
+    if isinstance(value, np.timedelta64):  # to numpy an integer
+        return INVALID
     if isinstance(value, int | np.integer):
         return str(int(value)) if abs(int(value)) < 10**300 else INVALID
     if isinstance(value, float | np.floating):

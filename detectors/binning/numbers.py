@@ -120,6 +120,8 @@ def _from_objects(objects: list[Any]) -> Numbers:
 def _number(value: object) -> int | float | None:
     if isinstance(value, bool | int | float):
         return value
+    if isinstance(value, np.timedelta64):  # to numpy an integer
+        return None
     if isinstance(value, np.integer | np.bool_):
         return int(value)
     if isinstance(value, np.floating) or (isinstance(value, Decimal) and not value.is_nan()):

@@ -23,9 +23,12 @@ EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a crash must not look like drif
 _COMMANDS: Final = {
     "check": "Compare data with a reference; for CI and notebooks.",
     "config": "Check a configuration, make keys.",
-    "demo": "The main job on shipped data.",
+    "demo": "The main job on shipped data, with a service of its own.",
     "reference": "Build references from training data.",
+    "replay": "Stream a log into a running service.",
     "serve": "Run the service.",
+    "store": "Back up and check the database of a service.",
+    "target": "Test the targets of webhooks.",
 }
 
 

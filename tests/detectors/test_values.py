@@ -297,3 +297,14 @@ def test_big_integers_among_fractions_stay_what_they_are():
     assert [(big.rows.tolist(), big.values[big.rows].tolist()) for big in coded.big] == [
         ([True, False, False], [2**53 + 1])
     ]
+
+
+def test_durations_are_neither_numbers_nor_categories():
+    """To numpy a duration is an integer: one in a categorical column once ended the whole check."""
+    spans = np.array([5, "NaT"], dtype="timedelta64[ns]")
+    column = categorical("5")
+
+    assert category_of(spans[0]) == INVALID
+    assert category_of(spans[1]) == MISSING
+    assert bins(column, ColumnValues(values=spans)) == [column.value_bins + 1, column.value_bins]
+    assert read(objects(spans[0], 5)) == ["invalid", 5.0]

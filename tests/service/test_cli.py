@@ -492,20 +492,6 @@ def bikes():
         return list(csv.DictReader(file))
 
 
-def test_the_demo_tells_its_story(run):
-    code, out, err = run("demo")
-
-    assert (code, err) == (0, "")
-    text = " ".join(out.split())
-    assert "54 windows: 52 drifted, 2 undecided" in text
-    assert "Never drifted: hour" in text
-    assert re.search(r"2012-10-29 to 2012-11-05 +132 +drifted", out)
-    months = [float(value) for value in re.findall(r"\d\d: ([+-]\d\.\d+)", text)]
-    assert len(months) == 12
-    assert max(months) < 0.1
-    assert "count label" in text
-
-
 def test_the_rare_category_does_no_harm_even_where_it_is_unseen(run, tmp_path, bikes):
     """heavy_precipitation is one row in January 2011; without it the category is new on 9 January 2012."""
     reference = tmp_path / "r.json"
