@@ -78,10 +78,13 @@ class EvaluationJob:
         # Windows that the next record of a version may have, where that is not as many as usual.
         self._fewer: dict[tuple[str, str], int] = {}
 
-    async def advance(self, model: LiveModel) -> bool:
-        """Do what is due for one model, a batch a version; whether there is more to do at once."""
+    async def advance(self, model: LiveModel, known: Sequence[Progress] | None = None) -> bool:
+        """Do what is due for one model, a batch a version; whether there is more to do at once.
+
+        Nothing is read for a version of which nothing is due, if the progress of the model is given.
+        """
         more = False
-        for progress in await self._store.progress(model.model):
+        for progress in await self._store.progress(model.model) if known is None else known:
             version = model.version(progress.version)
             if version is None or version.learning:
                 continue

@@ -17,6 +17,7 @@ __all__ = ["Board"]
 
 _ROWS: Final = 500
 _SIZES_MAX: Final = 64
+_FACTS_EVERY: Final = 10  # rounds
 _COUNT_EVERY: Final = 15
 """Rounds: to count the rows of a version an index entry a pane is read, a thousand of them."""
 
@@ -41,6 +42,7 @@ class Board:
         self._ends: dict[SeriesKey, int] = {}
         self._models: dict[str, int] = {}
         self._rounds = 0
+        self._seen: dict[tuple[str, str], tuple[int, Progress | None]] = {}
         self._rows: dict[tuple[str, str], tuple[int, int]] = {}
 
     async def load(self) -> None:
@@ -69,8 +71,12 @@ class Board:
         for model in self._registry.models.values():
             self._models[model.model] = model.epoch
             for version in model.versions.values():
-                facts = await self._facts(model, version, progress.get((model.model, version.version)))
-                self._drift.set_model(model.model, version.version, facts)
+                state = model.epoch, progress.get((model.model, version.version))
+                key = model.model, version.version
+                # What may change without any of that, such as an episode that is closed by hand, is seen a little later.
+                if self._seen.get(key) != state or self._rounds % _FACTS_EVERY == 0:
+                    self._seen[key] = state
+                    self._drift.set_model(*key, await self._facts(model, version, state[1]))
 
     def forget(self, model: str) -> None:
         """A model is gone."""
@@ -80,6 +86,8 @@ class Board:
             del self._ends[key]
         for version in [version for version in self._rows if version[0] == model]:
             del self._rows[version]
+        for version in [version for version in self._seen if version[0] == model]:
+            del self._seen[version]
 
     def look(self, model: LiveModel, looks: Sequence[Evaluation]) -> None:
         """Show looks at what is still open, once there is something to be seen: until then the last window stands."""

@@ -5,7 +5,7 @@ decided by a lease; a race between two changes nothing, because every record say
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -148,9 +148,12 @@ class Ticks:
         """Close what is due, look at what is open, and show it."""
         await self._registry.refresh()
         if await self._holds_lease():
+            progress: dict[str, list[Progress]] = {}
+            for item in await self._store.progress():
+                progress.setdefault(item.model, []).append(item)
             for model in list(self._registry.models.values()):
                 try:
-                    await self._advance(model)
+                    await self._advance(model, progress.get(model.model, []))
                 except StoreUnavailableError:
                     raise
                 except Exception as error:  # noqa: BLE001 - one model that breaks must not cost the others their verdicts
@@ -179,7 +182,7 @@ class Ticks:
         self._on_leases(int(held))
         return held
 
-    async def _advance(self, model: LiveModel) -> None:
+    async def _advance(self, model: LiveModel, known: Sequence[Progress]) -> None:
         started = self._monotonic_s()
         for version in model.versions.values():
             if version.learning and self._is_touched(model.model):
@@ -187,14 +190,17 @@ class Ticks:
                 self._next_look_s[model.model, ""] = self._monotonic_s() + parse_duration_s(
                     model.configuration.provisional_every
                 )
-        while await self._job.advance(model) and self._monotonic_s() - started < _BUDGET_S:
+        more = await self._job.advance(model, known)
+        while more and self._monotonic_s() - started < _BUDGET_S:
             await self._registry.refresh(model.model)  # by a model that has changed nothing could be recorded
             found = self._registry.get(model.model)
             if found is None:
                 return
             model = found
+            more = await self._job.advance(model)
+            known = await self._store.progress(model.model)
         now_us = await self._store.now_us()
-        for progress in await self._store.progress(model.model):
+        for progress in known:
             if await self._silence.watch(model, progress, now_us):
                 self._on_notices()
             await self._look(model, progress)
