@@ -24,6 +24,7 @@ from service.references.worker import BuildOrder, summary_of
 from service.registry.models import LiveModel, Registry
 from service.registry.reference_file import reference_bytes
 from service.windows.times import format_instant
+from service.windows.watermark import is_live
 
 __all__ = ["ActivationError", "ReferenceJobs", "UploadOptions", "UploadTooLargeError"]
 
@@ -209,11 +210,9 @@ class ReferenceJobs:
         """From the time that was asked for, else now; a replay of old logs goes on with its next row."""
         if from_us is not None:
             return from_us
-        now_us = await self._store.now_us()
         for progress in await self._store.progress(live.model):
             if progress.version == version:
-                replayed = now_us - progress.newest_us > live.lateness.live_horizon_us
-                return progress.newest_us + 1 if replayed else now_us
+                return await self._store.now_us() if is_live(progress, live.lateness) else progress.newest_us + 1
         return None  # nothing was counted by the one before: it counts nothing, not even logs of last year
 
     async def _begin(self, model: str, version: str) -> _Job:
