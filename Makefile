@@ -3,25 +3,33 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin
 DEV := .venv-dev/bin
+BENCHMARKS := binning evaluation memory store decode http metrics
+WITH_PEERS := binning evaluation
 
-.PHONY: help demo test bench bench-peers lock clean
+.PHONY: help demo test bench bench-peers readme lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
-demo: .venv/ready ## the main job on shipped data
+demo: .venv/ready ## the main job on shipped data, with a service of its own
 	@$(RUN)/driftline demo
 
 test: .venv-dev/ready ## every gate: format, lint, types, import contracts, tests, coverage
 	@PATH="$(CURDIR)/$(DEV):$$PATH" tests/gates.sh
 
-bench: .venv-dev/ready ## benchmarks beside the libraries that need no environment of their own
-	@for script in binning evaluation memory; do $(DEV)/python tests/benchmarks/bench_$$script.py $$([ $$script = memory ] || echo --no-peers) || exit 1; done
+bench: .venv-dev/ready ## every benchmark, beside the libraries that need no environment of their own
+	@for script in $(BENCHMARKS); do \
+		$(DEV)/python tests/benchmarks/bench_$$script.py \
+			$$(case " $(WITH_PEERS) " in *" $$script "*) echo --no-peers;; esac) || exit 1; \
+	done
 
-bench-peers: .venv-dev/ready ## the same beside Evidently and whylogs, each in an environment of its own
-	@for script in binning evaluation; do $(DEV)/python tests/benchmarks/bench_$$script.py || exit 1; done
+bench-peers: .venv-dev/ready ## those of statistics beside Evidently and whylogs, each in an environment of its own
+	@for script in $(WITH_PEERS); do $(DEV)/python tests/benchmarks/bench_$$script.py || exit 1; done
 
-lock: ## pin what pyproject.toml asks for, with hashes
+readme: .venv-dev/ready ## renew the tables of the README that are made from the code
+	@PYTHONPATH=. $(DEV)/python tests/readme_tables.py
+
+lock: ## pin what pyproject.toml asks for, with hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
 		--custom-compile-command 'make lock' --group build --extra arrow pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import json
 import random
-import shutil
 import ssl
 import subprocess
 import threading
 from dataclasses import dataclass, replace
 
+import needs
 import pytest
 
 from service.alerts.notice import make_test_notice
@@ -826,8 +826,7 @@ def test_a_lookup_that_outlives_the_loop_ends_quietly():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed: certificates were not tested")
+    needs.program("openssl", "openssl")
     folder = tmp_path_factory.mktemp("tls")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
