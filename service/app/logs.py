@@ -29,7 +29,8 @@ def configure_logs(level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _type_of_failure, render],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -37,8 +38,10 @@ def configure_logs(level: str = "info") -> None:
 
 def _type_of_failure(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """A traceback without the texts of the errors: those of numpy or of a decoder may quote a cell."""
-    if event.pop("exc_info", None):
-        error = sys.exc_info()[1]
+    raised = event.pop("exc_info", None)
+    if raised:
+        error = raised[1] if isinstance(raised, tuple) else sys.exc_info()[1]
+        event.setdefault("error", type(error).__name__)
         places = []
         trace = error.__traceback__ if error is not None else None
         while trace is not None:
