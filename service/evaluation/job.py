@@ -10,7 +10,7 @@ Silence is recorded, but it is no decision: how often one looked while nothing c
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from service.alerts.decision import Subject
 from service.alerts.lifecycle import reference_changed
@@ -27,12 +27,16 @@ from service.ports import CountsRead, Progress, Store
 from service.registry.models import LiveModel, LiveVersion, Registry
 from service.windows.watermark import watermark_us
 
-__all__ = ["EvaluationJob", "Observer"]
+__all__ = ["Advance", "EvaluationJob", "Observer"]
 
 _WINDOWS_MAX: Final = 24
 """Base windows of one record: so many are lost when it is refused."""
 
 _EARLIEST_US: Final = -(1 << 62)
+
+
+Advance: TypeAlias = Literal["idle", "done", "more"]
+"""What was due: nothing, something, or more than was done."""
 
 
 class Observer(Protocol):
@@ -78,12 +82,12 @@ class EvaluationJob:
         # Windows that the next record of a version may have, where that is not as many as usual.
         self._fewer: dict[tuple[str, str], int] = {}
 
-    async def advance(self, model: LiveModel, known: Sequence[Progress] | None = None) -> bool:
-        """Do what is due for one model, a batch a version; whether there is more to do at once.
+    async def advance(self, model: LiveModel, known: Sequence[Progress] | None = None) -> Advance:
+        """Do what is due for one model, a batch a version; whether that was anything, and whether there is more.
 
         Nothing is read for a version of which nothing is due, if the progress of the model is given.
         """
-        more = False
+        more = worked = False
         for progress in await self._store.progress(model.model) if known is None else known:
             version = model.version(progress.version)
             if version is None or version.learning:
@@ -95,7 +99,10 @@ class EvaluationJob:
                 more |= await self._close(model, version, progress, open_us, now_us)
             elif progress.dirty:
                 more |= await self._correct(model, version, progress, now_us)
-        return more
+            else:
+                continue
+            worked = True
+        return "more" if more else "done" if worked else "idle"
 
     async def _close(
         self, model: LiveModel, version: LiveVersion, progress: Progress, open_us: int, now_us: int

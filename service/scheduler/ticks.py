@@ -190,14 +190,16 @@ class Ticks:
                 self._next_look_s[model.model, ""] = self._monotonic_s() + parse_duration_s(
                     model.configuration.provisional_every
                 )
-        more = await self._job.advance(model, known)
-        while more and self._monotonic_s() - started < _BUDGET_S:
+        advanced = await self._job.advance(model, known)
+        worked = advanced != "idle"
+        while advanced == "more" and self._monotonic_s() - started < _BUDGET_S:
             await self._registry.refresh(model.model)  # by a model that has changed nothing could be recorded
             found = self._registry.get(model.model)
             if found is None:
                 return
             model = found
-            more = await self._job.advance(model)
+            advanced = await self._job.advance(model)
+        if worked:
             known = await self._store.progress(model.model)
         now_us = await self._store.now_us()
         for progress in known:
@@ -218,6 +220,8 @@ class Ticks:
         if self._monotonic_s() < self._next_look_s.get(key, 0.0):
             return
         looks = await self._looks.look(model, version, progress)
+        if not looks:  # what opens next is looked at with its first rows
+            return
         self._board.look(model, looks)
         self._next_look_s[key] = self._monotonic_s() + parse_duration_s(model.configuration.provisional_every)
 
