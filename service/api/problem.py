@@ -59,11 +59,16 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(retry_after_s)
 
+    @property
+    def title(self) -> str:
+        """Name of its status."""
+        return HTTPStatus(self.status).phrase
+
     def body(self) -> bytes:
         """Contents of the response."""
         document: dict[str, Any] = {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "errors": self.errors,

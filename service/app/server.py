@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from service.app.connections import protocol_of
 from service.app.service import Service
 from service.domain.durations import parse_duration_s
 from service.settings import Settings
@@ -20,8 +21,6 @@ from service.settings import Settings
 __all__ = ["serve"]
 
 _BACKLOG = 2048
-_HEAD_BYTES_MAX = 64 << 10
-"""Request line and headers."""
 
 
 class _Listener(uvicorn.Server):
@@ -73,7 +72,7 @@ def _config(settings: Settings, application: object, host: str, port: int) -> uv
         host=host.strip("[]"),
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=protocol_of(parse_duration_s(settings.limits.silence_timeout)),
         ws="none",
         lifespan="off",
         log_config=None,
