@@ -159,7 +159,7 @@ class LimitSettings(_Document):
         default=10, ge=0, description="no distribution of fewer rows is shown; 0 turns it off"
     )
     evaluations_retention: Duration = Field(
-        default="400d", description="evaluations and closed episodes are kept so long"
+        default="400d", description="evaluations, closed episodes and ended deliveries are kept so long"
     )
 
 
