@@ -4,6 +4,7 @@ Each tick is short and starts where the last one ended; a tick that is missed is
 decided by a lease; a race between two changes nothing, because every record says what it relied on.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -36,6 +37,9 @@ _LEASE_US: Final = 15 * US_PER_S
 _LEASE_RENEW_S: Final = 5.0
 _BUDGET_S: Final = 0.5
 """Time that one model may take of a tick before the others have their turn."""
+
+_END_S: Final = 5.0
+"""Time that the ticks under way have to end when the service stops; what they have not recorded by then is done again."""
 
 
 class Kept:
@@ -105,6 +109,8 @@ class Ticks:
         self._next_look_s: dict[tuple[str, str], float] = {}
         self._holds_until_s = 0.0
         self._failing: set[str] = set()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     def touch(self, models: set[str]) -> None:
         """Counts of models have changed."""
@@ -123,13 +129,21 @@ class Ticks:
         self._scheduler.start()
 
     async def stop(self) -> None:
-        """Stop ticking, and give the lease back."""
+        """Let the ticks that are under way end, stop ticking, and give the lease back."""
+        self._stopping = True
+        self._scheduler.pause()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_END_S)
         self._scheduler.shutdown(wait=False)
         with suppress(StoreUnavailableError):  # then it runs out
             await self._store.release(_LEASE, self._owner)
 
     async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         log = structlog.get_logger()
+        tick = asyncio.current_task()
+        assert tick is not None  # noqa: S101 - the scheduler runs each in a task
+        self._under_way.add(tick)
+        tick.add_done_callback(self._under_way.discard)
         try:
             await work()
         except StoreUnavailableError as error:
@@ -152,6 +166,8 @@ class Ticks:
             for item in await self._store.progress():
                 progress.setdefault(item.model, []).append(item)
             for model in list(self._registry.models.values()):
+                if self._stopping:
+                    return
                 try:
                     await self._advance(model, progress.get(model.model, []))
                 except StoreUnavailableError:
