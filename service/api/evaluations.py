@@ -1,24 +1,27 @@
 """Evaluations and distributions."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from detectors.columns import CategoricalColumn
 from detectors.labels import group_labels
+from service.api.brief import brief_of
 from service.api.context import Context, allow, live_model, live_version
+from service.api.instants import instant_of, span_of
 from service.api.models import ModelName
 from service.api.problem import Problem
 from service.domain.configuration import Name
-from service.domain.durations import zone_of
 from service.evaluation.document import evaluation_document
 from service.evaluation.provisional import evaluate_span
 from service.evaluation.spans import base_label, sum_of
 from service.references.learning import learned_rows
 from service.registry.models import LiveModel, LiveVersion
-from service.windows.times import format_instant, parse_instant
+from service.windows.times import format_instant
 from service.windows.zones import US_PER_S
 
 __all__ = ["router"]
@@ -27,6 +30,7 @@ router = APIRouter(prefix="/v1/models/{model}", tags=["evaluations"])
 
 _LIMIT_MAX = 1_000
 _SPAN_SIZE = "span"
+_BRIEF = "Say how many columns drifted, and which most, in the place of `columns`"
 
 
 class EvaluationList(BaseModel):
@@ -44,8 +48,8 @@ class SpanRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Name | None = None
-    since: str
-    until: str
+    since: str = Field(max_length=64)
+    until: str = Field(max_length=64)
 
 
 class Share(BaseModel):
@@ -72,7 +76,7 @@ class ColumnDocument(BaseModel):
     groups: list[Share]
 
 
-@router.get("/evaluations")
+@router.get("/evaluations", response_model=EvaluationList)
 async def get_evaluations(
     request: Request,
     model: ModelName,
@@ -81,7 +85,8 @@ async def get_evaluations(
     since: Annotated[str | None, Query(max_length=64)] = None,
     until: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=_LIMIT_MAX)] = 10,
-) -> EvaluationList:
+    brief: Annotated[bool, Query(description=_BRIEF)] = False,  # noqa: FBT002 - the name in the URL
+) -> EvaluationList | Response:
     """The latest evaluations, the open window among them, marked as provisional; or those of a range of time."""
     context = allow(request, "read", model)
     live = live_model(context, model)
@@ -90,19 +95,20 @@ async def get_evaluations(
         rows = await learned_rows(context.store, found)
         learning = {"rows": rows, "rows_wanted": live.configuration.learning.rows}
         return EvaluationList(model=model, version=found.version, evaluations=[], learning=learning)
-    zone = zone_of(live.configuration.time_zone)
     rows_ = await context.store.evaluations(
         model,
         found.version,
         size=window,
-        first_us=None if since is None else parse_instant(since, zone),
-        last_us=None if until is None else parse_instant(until, zone),
+        first_us=None if since is None else instant_of("since", since, live),
+        last_us=None if until is None else instant_of("until", until, live),
         limit=limit,
     )
-    documents = [msgspec.json.decode(row.document) for row in rows_]
+    documents = [row.document for row in rows_]
     if since is None and until is None:
-        documents = await _looks(context, live, found, window) + documents
-    return EvaluationList(model=model, version=found.version, evaluations=documents[:limit])
+        documents = [*await _looks(context, live, found, window), *documents][:limit]
+    if brief:
+        documents = await asyncio.to_thread(lambda: [brief_of(document) for document in documents])
+    return _as_stored(model, found.version, documents)
 
 
 @router.post("/evaluations")
@@ -166,11 +172,19 @@ async def get_column(
     )
 
 
-async def _looks(context: Context, live: LiveModel, version: LiveVersion, window: str | None) -> list[dict[str, Any]]:
+def _as_stored(model: str, version: str, documents: Sequence[bytes]) -> Response:
+    """An EvaluationList of documents that are JSON already: to read and write them again would hold up everybody else."""
+    head = msgspec.json.encode({"model": model, "version": version})[:-1]
+    body = b"".join((head, b',"evaluations":[', b",".join(documents), b'],"learning":null}'))
+    return Response(body, media_type="application/json")
+
+
+async def _looks(context: Context, live: LiveModel, version: LiveVersion, window: str | None) -> list[bytes]:
     for progress in await context.store.progress(live.model):
         if progress.version == version.version:
             looks = await context.looks.look(live, version, progress)
-            return [evaluation_document(look) for look in looks if window in {None, look.window.size}]
+            wanted = [look for look in looks if window in {None, look.window.size}]
+            return [msgspec.json.encode(evaluation_document(look)) for look in wanted]
     return []
 
 
@@ -181,10 +195,7 @@ def _with_reference(version: LiveVersion) -> LiveVersion:
 
 
 def _span(live: LiveModel, since: str, until: str) -> tuple[int, int]:
-    zone = zone_of(live.configuration.time_zone)
-    start_us, end_us = parse_instant(since, zone), parse_instant(until, zone)
-    if start_us >= end_us:
-        raise Problem(422, "since is not before until", [{"field": "since", "reason": "wanted a time before until"}])
+    start_us, end_us = span_of(since, until, live)
     pane_us = live.grid.pane_s * US_PER_S
     return start_us - start_us % pane_us, end_us + -end_us % pane_us
 

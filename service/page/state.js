@@ -1,0 +1,69 @@
+// How one version stands, in words: verdict, alert, rows, reference and calibration.
+
+import { clock } from "./api.js";
+import { h } from "./dom.js";
+import { age, count, counted, wallClock } from "./format.js";
+import { facts, progress, provisionalMark, verdict } from "./parts.js";
+import { standing } from "./standing.js";
+import { windowText } from "./strip.js";
+import { CALIBRATIONS, reasonSentence } from "./words.js";
+
+/** The first thing to read. */
+export function stateSection(data, episodes) {
+  const { model, version, latest } = data;
+  const zone = model.configuration.time_zone;
+  const firing = episodes.find((one) => one.state === "open") ?? null;
+  const stands = standing(latest.evaluations);
+  const word = latest.learning ? "learning" : (stands?.verdict ?? "undecided");
+  return h(
+    "section",
+    { class: `state ${firing ? "drifted" : word}`, "aria-label": "State", "data-state": word },
+    h("p", { class: "headline" }, verdict(word, stands?.reason ?? null), stands?.base.provisional ? provisionalMark() : null),
+    firing ? h("p", { class: "firing" }, `Alert firing since ${wallClock(firing.opened_at, zone)}, ${age(firing.opened_at, clock.now())}`) : null,
+    h("div", null, sentences(data, stands)),
+    facts([
+      ["newest row", version.newest_row === null ? "none yet" : instant(version.newest_row, zone)],
+      ["rows in the window", stands === null ? null : `${count(stands.base.rows)} in ${stands.base.window.size}`],
+      ["decided until", version.evaluated_until === null ? null : instant(version.evaluated_until, zone)],
+      ["reference", version.reference_id === null ? "none yet" : h("code", { "data-tip": version.reference_id }, short(version.reference_id))],
+      ["times are in", zone],
+    ]),
+    stands === null ? null : h("p", { class: "quiet" }, calibration(stands.base)),
+  );
+}
+
+function sentences({ model, latest }, stands) {
+  const zone = model.configuration.time_zone;
+  if (latest.learning) {
+    const { rows, rows_wanted: wanted } = latest.learning;
+    return [
+      h("p", null, "Its first rows become the reference; until then nothing is compared."),
+      progress(rows, wanted, `${count(rows)} of ${counted(wanted, "row")}`),
+    ];
+  }
+  if (stands === null) {
+    return h("p", null, "No window has been evaluated yet.");
+  }
+  const { decisive, open, base } = stands;
+  return [
+    decisive.map((evaluation) => h("p", null, h("b", null, evaluation.window.size), ` ${windowText(evaluation, zone)}.`)),
+    stands.reason === null ? null : h("p", null, reasonSentence(stands.reason)),
+    open && open !== base
+      ? h("p", { class: "quiet" }, provisionalMark(), " ", h("b", null, open.window.size), ` ${windowText(open, zone)}.`)
+      : null,
+  ];
+}
+
+function instant(text, zone) {
+  return h("time", { datetime: text, "data-tip": text }, `${age(text, clock.now())} (${wallClock(text, zone)})`);
+}
+
+function short(id) {
+  return `${id.replace("sha256:", "").slice(0, 12)}\u2026`;
+}
+
+function calibration(evaluation) {
+  const { calibration: status, false_alarms_per_30d: expected, budget_per_30d: budget } = evaluation;
+  const rate = expected === null ? "" : ` False alarms expected in 30 days at this strength: ${expected}, of ${budget} allowed.`;
+  return [h("b", null, `Calibration ${status}. `), `${CALIBRATIONS[status] ?? ""}${rate}`];
+}
