@@ -42,9 +42,10 @@ class Evaluators:
             Start of the first base window that the version had rows in.
         """
         some = within(panes, span.start_us, span.end_us)
-        if span.rows_min is not None:
+        start_us = span.start_us
+        if span.rows_min is not None and sum(pane.rows for pane in some) >= span.rows_min:
             some = newest_panes(some, span.rows_min)
-        start_us = some[0].start_us if span.rows_min is not None and some else span.start_us
+            start_us = some[0].start_us
         live = span.since.reference
         evaluator = self._evaluator(live, _policy(model.configuration.policy))
         evaluation = evaluator.evaluate(

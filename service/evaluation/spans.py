@@ -190,5 +190,5 @@ def _together(panes: Sequence[Pane]) -> Pane:
         window_start_us=panes[0].window_start_us,
         rows=sum(pane.rows for pane in panes),
         late=sum(pane.late for pane in panes),
-        payloads=payloads if len(payloads) == 1 else (merge(payloads),),
+        payloads=tuple(payloads) if len(payloads) == 1 else (merge(payloads),),
     )
