@@ -8,6 +8,7 @@ import msgspec
 from service.alerts.state import decode_state
 from service.domain import Evaluation
 from service.evaluation.document import evaluation_document
+from service.evaluation.spans import base_label
 from service.exporter import DriftSeries, SeriesKey, VersionFacts
 from service.ports import EvaluationRow, Progress, Store
 from service.references.learning import learned_rows
@@ -16,7 +17,6 @@ from service.registry.models import LiveModel, LiveVersion, Registry
 __all__ = ["Board"]
 
 _ROWS: Final = 500
-_SIZES_MAX: Final = 64
 _FACTS_EVERY: Final = 10  # rounds
 _COUNT_EVERY: Final = 15
 """Rounds: to count the rows of a version an index entry a pane is read, a thousand of them."""
@@ -48,11 +48,15 @@ class Board:
     async def load(self) -> None:
         """Read the latest evaluations, so that a restart leaves no gap."""
         for model in self._registry.models.values():
+            sizes = {base_label(model, scale) for scale in (1, *model.configuration.scales)}
+            sizes |= {view.label for view in model.configuration.views}
             for version in model.versions.values():
-                rows = await self._store.evaluations(
-                    model.model, version.version, size=None, first_us=None, last_us=None, limit=_SIZES_MAX
-                )
-                for row in reversed(rows):
+                rows: list[EvaluationRow] = []
+                for size in sizes:
+                    rows += await self._store.evaluations(
+                        model.model, version.version, size=size, first_us=None, last_us=None, limit=1
+                    )
+                for row in sorted(rows, key=lambda row: (row.end_us, row.sequence)):
                     self._take(model, row)
                     self._sequence = max(self._sequence, row.sequence)
 

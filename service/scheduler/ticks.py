@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from service.domain import Evaluation
 from service.domain.durations import parse_duration_s
 from service.errors import StoreUnavailableError
 from service.evaluation.job import EvaluationJob
@@ -107,6 +108,7 @@ class Ticks:
         self._scheduler = AsyncIOScheduler()
         self._touched: set[str] = set()
         self._next_look_s: dict[tuple[str, str], float] = {}
+        self._looked: list[tuple[LiveModel, Sequence[Evaluation]]] = []
         self._holds_until_s = 0.0
         self._failing: set[str] = set()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -161,6 +163,7 @@ class Ticks:
     async def evaluate(self) -> None:
         """Close what is due, look at what is open, and show it."""
         await self._registry.refresh()
+        self._looked.clear()
         if await self._holds_lease():
             progress: dict[str, list[Progress]] = {}
             for item in await self._store.progress():
@@ -175,6 +178,8 @@ class Ticks:
                 except Exception as error:  # noqa: BLE001 - one model that breaks must not cost the others their verdicts
                     structlog.get_logger().exception("evaluation failed", model=model.model, error=type(error).__name__)
         await self._board.sync()
+        for model, looks in self._looked:  # after the windows that were closed just now
+            self._board.look(model, looks)
 
     async def sweep(self) -> None:
         """Fold, coarsen and expire counts."""
@@ -221,25 +226,24 @@ class Ticks:
         for progress in known:
             if await self._silence.watch(model, progress, now_us):
                 self._on_notices()
-            await self._look(model, progress)
+            self._looked.append((model, await self._look(model, progress)))
         self._touched.discard(model.model)
 
     def _is_touched(self, model: str) -> bool:
         # Rows that came through another process are seen at the next round of looks.
         return model in self._touched or self._monotonic_s() >= self._next_look_s.get((model, ""), 0.0)
 
-    async def _look(self, model: LiveModel, progress: Progress) -> None:
+    async def _look(self, model: LiveModel, progress: Progress) -> Sequence[Evaluation]:
         version = model.version(progress.version)
         if version is None or version.learning:
-            return
+            return ()
         key = model.model, progress.version
         if self._monotonic_s() < self._next_look_s.get(key, 0.0):
-            return
+            return ()
         looks = await self._looks.look(model, version, progress)
-        if not looks:  # what opens next is looked at with its first rows
-            return
-        self._board.look(model, looks)
-        self._next_look_s[key] = self._monotonic_s() + parse_duration_s(model.configuration.provisional_every)
+        if looks:  # else what opens next is looked at with its first rows
+            self._next_look_s[key] = self._monotonic_s() + parse_duration_s(model.configuration.provisional_every)
+        return looks
 
 
 def _keeping(model: LiveModel, progress: Progress, evaluations_us: int) -> Keeping:
