@@ -192,7 +192,7 @@ async function retry(id, button) {
 
 const CLICKS = [
   ["[data-route]", (element) => go(routeOf(element.getAttribute("href")))],
-  ["[data-open]", ({ dataset }) => go({ ...page.route, column: page.route.column === dataset.open ? undefined : dataset.open }, { replace: true })],
+  ["[data-open]", ({ dataset }) => toggle(dataset.open)],
   ["[data-at]", ({ dataset }) => go({ ...page.route, at: dataset.at }, { replace: true })],
   ["[data-sort]", ({ dataset }) => change({ sort: dataset.sort })],
   ["[data-all]", () => change({ all: true })],
@@ -209,6 +209,10 @@ function pause() {
   } else {
     refresh();
   }
+}
+
+function toggle(column) {
+  go({ ...page.route, column: page.route.column === column ? undefined : column }, { replace: true });
 }
 
 function change(asked) {

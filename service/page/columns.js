@@ -42,8 +42,8 @@ export function columnTable(evaluation, look, shares, service) {
 }
 
 function filter(total) {
-  const input = h("input", { type: "search", "data-filter": true, "data-key": "filter", autocomplete: "off", spellcheck: "false" });
-  return h("label", { class: "filter" }, `Find among ${counted(total, "column")} `, input);
+  const attributes = { type: "search", "data-filter": true, "data-key": "filter", autocomplete: "off", spellcheck: "false" };
+  return h("label", { class: "filter" }, `Find among ${counted(total, "column")} `, h("input", attributes));
 }
 
 function rowFor(column, isOpen, shares, service) {

@@ -29,7 +29,7 @@ function article(episode, deliveries, zone, service) {
   const open = episode.state === "open";
   const { windows } = episode;
   const of = `${windows.drifted} drifted, ${windows.stable} stable, ${windows.undecided} undecided`;
-  const heading = open ? `Firing since ${wallClock(episode.opened_at, zone)}` : `Resolved; opened ${wallClock(episode.opened_at, zone)}`;
+  const heading = `${open ? "Firing since" : "Resolved; opened"} ${wallClock(episode.opened_at, zone)}`;
   return h(
     "article",
     { class: `episode ${episode.state}`, "data-key": episode.id, "data-episode": episode.id, "data-state": episode.state },
@@ -96,6 +96,6 @@ function notices(episode, deliveries, service) {
   const gone = wanted.length - found.length;
   return [
     found.length ? deliveryTable(found, service, false) : null,
-    gone ? h("p", { class: "quiet" }, `${counted(gone, "delivery").replace("deliverys", "deliveries")} too old to be listed here.`) : null,
+    gone ? h("p", { class: "quiet" }, `${counted(gone, "notice")} too old to be listed here.`) : null,
   ];
 }

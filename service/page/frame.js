@@ -67,9 +67,9 @@ export function keyForm(isWrong) {
     "form",
     { class: "ask", "data-form": "key", "data-key": "key form" },
     h("h1", null, isWrong ? "This key is not known" : "An API key is needed"),
-    h("p", null, "The page reads with scope ", h("code", null, "read"), "; to send dead letters again it needs ", h("code", null, "admin"), "."),
+    h("p", null, "It needs scope ", h("code", null, "read"), ", and ", h("code", null, "admin"), " to send dead letters again."),
     h("label", { for: "key" }, "API key"),
-    h("input", { id: "key", name: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "data-key": "key" }),
+    h("input", { id: "key", type: "password", autocomplete: "off", spellcheck: "false", required: true, "data-key": "key" }),
     h("button", null, "Use this key"),
     h("p", { class: "quiet" }, "It is kept in this browser tab only, and forgotten when the tab is closed."),
   );
@@ -98,5 +98,9 @@ function modelForm() {
 
 /** There is nothing of that name. */
 export function missing(problem) {
-  return [h("h1", null, "Not found"), h("p", { "data-status": 404 }, `The service says: ${problem.message}.`), h("p", null, link({}, "All models"))];
+  return [
+    h("h1", null, "Not found"),
+    h("p", { "data-status": 404 }, `The service says: ${problem.message}.`),
+    h("p", null, link({}, "All models")),
+  ];
 }

@@ -134,7 +134,12 @@ function windowSection(data, route, zone) {
     windows.length === 0
       ? h("p", { class: "quiet" }, `No window of ${size} has been evaluated yet.`)
       : [
-          h("div", { class: windows.length > FEW ? "timeline" : "timeline few" }, strip(windows, zone, chosen), ends(windows, zone)),
+          h(
+            "div",
+            { class: windows.length > FEW ? "timeline" : "timeline few" },
+            strip(windows, zone, chosen),
+            ends(windows, zone),
+          ),
           h("p", { class: "steps" }, steps(windows, chosen), h("span", { class: "quiet" }, summaryText(windows))),
           legend(),
         ],
@@ -192,7 +197,8 @@ function line(columns) {
 }
 
 function glossary() {
-  const entries = (words) => Object.entries(words).map(([word, said]) => h("div", null, h("dt", null, word), h("dd", null, said)));
+  const entry = ([word, said]) => h("div", null, h("dt", null, word), h("dd", null, said));
+  const entries = (words) => Object.entries(words).map(entry);
   return h(
     "details",
     { class: "glossary", "data-key": "glossary" },

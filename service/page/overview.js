@@ -134,14 +134,18 @@ function rowFor(row) {
       version.newest_row === null
         ? h("span", { class: "quiet" }, "no row yet")
         : h("time", { datetime: version.newest_row, "data-tip": version.newest_row }, age(version.newest_row, clock.now())),
-      windows.length ? h("span", { "data-tip": summaryText(windows) }, smallStrip(windows)) : h("span", { class: "quiet" }, "none yet"),
+      windows.length
+        ? h("span", { "data-tip": summaryText(windows) }, smallStrip(windows))
+        : h("span", { class: "quiet" }, "none yet"),
     ],
   };
 }
 
 function firingSince({ opened_at: opened }, zone) {
-  const since = h("time", { datetime: opened, "data-tip": `${opened}, the end of the first drifted window` }, wallClock(opened, zone));
-  return [h("span", { class: "firing" }, "firing since ", since), h("p", { class: "quiet" }, age(opened, clock.now()))];
+  const tip = `${opened}, the end of the first drifted window`;
+  const since = h("time", { datetime: opened, "data-tip": tip }, wallClock(opened, zone));
+  const when = `${age(opened, clock.now())}, ${zone}`;
+  return [h("span", { class: "firing" }, "firing since ", since), h("p", { class: "quiet" }, when)];
 }
 
 function state({ found, stands, word }) {
@@ -182,7 +186,10 @@ function undelivered({ dead, pending }, service) {
   if (lost.length + waiting.length === 0) {
     return h("p", { class: "quiet" }, "Every notice that was to be sent has been delivered.");
   }
-  const parts = [lost.length && counted(lost.length, "dead letter"), waiting.length && `${counted(waiting.length, "notice")} on the way`];
+  const parts = [
+    lost.length > 0 ? counted(lost.length, "dead letter") : null,
+    waiting.length > 0 ? `${counted(waiting.length, "notice")} on the way` : null,
+  ];
   const heading = parts.filter(Boolean).join(", ");
   return h("section", null, h("h2", null, heading), deliveryTable([...lost, ...waiting], service, true));
 }

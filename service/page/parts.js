@@ -60,7 +60,7 @@ export function table(caption, columns, rows, sorted = null) {
   });
   return h(
     "table",
-    { role: "table", "aria-label": caption },
+    { role: "table", class: "cards", "aria-label": caption },
     h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
     h("tbody", { role: "rowgroup" }, rows.map((row) => rowOf(row, columns))),
   );

@@ -19,13 +19,14 @@ export function stateSection(data, episodes) {
     "section",
     { class: `state ${firing ? "drifted" : word}`, "aria-label": "State", "data-state": word },
     h("p", { class: "headline" }, verdict(word, stands?.reason ?? null), stands?.base.provisional ? provisionalMark() : null),
-    firing ? h("p", { class: "firing" }, `Alert firing since ${wallClock(firing.opened_at, zone)}, ${age(firing.opened_at, clock.now())}`) : null,
+    firing ? h("p", { class: "firing" }, firingText(firing, zone)) : null,
+    word === "drifted" && !firing ? h("p", null, quietText(model.configuration.policy)) : null,
     h("div", null, sentences(data, stands)),
     facts([
       ["newest row", version.newest_row === null ? "none yet" : instant(version.newest_row, zone)],
       ["rows in the window", stands === null ? null : `${count(stands.base.rows)} in ${stands.base.window.size}`],
       ["decided until", version.evaluated_until === null ? null : instant(version.evaluated_until, zone)],
-      ["reference", version.reference_id === null ? "none yet" : h("code", { "data-tip": version.reference_id }, short(version.reference_id))],
+      ["reference", version.reference_id === null ? "none yet" : reference(version.reference_id)],
       ["times are in", zone],
     ]),
     stands === null ? null : h("p", { class: "quiet" }, calibration(stands.base)),
@@ -58,8 +59,19 @@ function instant(text, zone) {
   return h("time", { datetime: text, "data-tip": text }, `${age(text, clock.now())} (${wallClock(text, zone)})`);
 }
 
-function short(id) {
-  return `${id.replace("sha256:", "").slice(0, 12)}\u2026`;
+/** Why there may be drift and no alert. */
+function quietText({ fire_after: least, cool_down: coolDown }) {
+  const row = least === 1 ? "one drifted window" : `${least} drifted windows in a row`;
+  const pause = coolDown === null ? "" : `, and none is raised for ${coolDown} after the one before`;
+  return `No alert is firing: it takes ${row}${pause}.`;
+}
+
+function reference(id) {
+  return h("code", { "data-tip": id }, `${id.replace("sha256:", "").slice(0, 12)}\u2026`);
+}
+
+function firingText({ opened_at: opened }, zone) {
+  return `Alert firing since ${wallClock(opened, zone)}, ${age(opened, clock.now())}`;
 }
 
 function calibration(evaluation) {

@@ -76,10 +76,10 @@ export function smallStrip(windows) {
 }
 
 export function legend() {
-  const entries = [...WORDS.map((word) => [word, word]), ["open", "provisional"]];
+  const entries = [...WORDS.map((word) => [word, word]), ["undecided open", "provisional"]];
   return h(
     "p",
     { class: "legend", "aria-hidden": "true" },
-    entries.map(([kind, word]) => h("span", null, h("i", { class: `cell ${kind === "open" ? "undecided open" : kind}` }, h("span")), word)),
+    entries.map(([kind, word]) => h("span", null, h("i", { class: `cell ${kind}` }, h("span")), word)),
   );
 }
