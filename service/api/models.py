@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
 from detectors.catalog import CATALOG
-from service.api.context import Context, allow, live_model
+from service.api.access import presented_key
+from service.api.context import Context, allow, context_of, live_model
 from service.api.problem import Problem
 from service.domain.configuration import NAME_PATTERN, ModelConfiguration
 from service.ports import Progress
@@ -54,11 +55,16 @@ class ModelList(BaseModel):
 
 @router.get("")
 async def list_models(request: Request) -> ModelList:
-    """All models, with their versions."""
-    context = allow(request, "read")
+    """All models that the key may see, with their versions."""
+    context = context_of(request)
+    key = presented_key(dict(request.scope["headers"]))
+    seen = [
+        live for live in context.registry.models.values() if context.access.allowed(key, "read", live.model) == "ok"
+    ]
+    if not seen:
+        allow(request, "read")
     progress = await context.store.progress()
-    models = [await model_document(context, live, progress) for live in list(context.registry.models.values())]
-    return ModelList(models=models)
+    return ModelList(models=[await model_document(context, live, progress) for live in seen])
 
 
 @router.get("/{model}")

@@ -34,6 +34,8 @@ def configure_logs(level: str = "info") -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    # A tick that takes longer than its interval is let finish; that is no news, once a second.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def _type_of_failure(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -85,7 +85,7 @@ class Service:
         self.own = OwnMetrics(self._collectors, _VERSION)
         self.watching = Watching(self.own, rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max))
         self._drift = DriftSeries(limits.series_max)
-        evaluators = Evaluators()
+        evaluators = Evaluators(limits.rows_exposed_min)
         self._looks = Looks(store, evaluators)
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False

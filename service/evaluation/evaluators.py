@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from service.domain import Evaluation, Reason, Window
+from service.domain import ColumnEvaluation, Evaluation, Reason, Window
 from service.domain.configuration import PolicyConfiguration
 from service.evaluation.evaluate import Evaluator
 from service.evaluation.policy import Policy
@@ -20,9 +20,16 @@ _KEPT_MAX: Final = 256
 
 
 class Evaluators:
-    """Makes evaluators when they are first needed, and keeps the last ones used."""
+    """Makes evaluators when they are first needed, and keeps the last ones used.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    rows_exposed_min : int
+        Of fewer rows no share of a bin is shown.
+    """
+
+    def __init__(self, rows_exposed_min: int = 0) -> None:
+        self._rows_exposed_min = rows_exposed_min
         self._kept: OrderedDict[tuple[str, Policy], Evaluator] = OrderedDict()
 
     def evaluate(
@@ -61,8 +68,13 @@ class Evaluators:
             late_rows=sum(pane.late for pane in some),
             scale=span.scale,
             calibration="collecting" if live.reference.provenance.get("learned") else "iid",
+            columns={name: self._shown(column) for name, column in evaluation.columns.items()},
         )
         return _undecided(evaluation, "refilling") if span.refilling(first_us) else evaluation
+
+    def _shown(self, column: ColumnEvaluation) -> ColumnEvaluation:
+        # The shares of very few rows say what was in them.
+        return column if column.rows >= self._rows_exposed_min or not column.moved else replace(column, moved=())
 
     def _evaluator(self, live: LiveReference, policy: Policy) -> Evaluator:
         key = live.id, policy
