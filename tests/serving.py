@@ -206,6 +206,17 @@ def captured_logs():
         structlog.configure(**before)
 
 
+def problem_in(answer, status):
+    """The error that an answer is; it must be one of this status, and in the form of all errors."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == PROBLEM_TYPE
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "errors"}
+    assert problem["status"] == status
+    assert ("retry-after" in answer.headers) == (status in {429, 503})
+    return problem
+
+
 def key_setting(name, key, scopes, models=None):
     """An API key as `driftline.yaml` has it."""
     return {"name": name, "hash": hash_key(key), "scopes": list(scopes)} | ({"models": models} if models else {})
@@ -217,7 +228,8 @@ def key_setting(name, key, scopes, models=None):
 async def asgi(application, *, path, pieces=(b"",), method="POST", headers=JSON, query=b"", end=True):
     """Call an application with pieces of a body; after them the sender disconnects, or is never heard of again.
 
-    A piece may be awaitable; `end` is True for a whole body, "gone" for a disconnect, "silent" for neither.
+    `end` is True for a whole body, "gone" for a disconnect, "silent" for neither, or a coroutine function that is awaited
+    before the disconnect.
     """
     left, sent = list(pieces), []
 
@@ -228,6 +240,8 @@ async def asgi(application, *, path, pieces=(b"",), method="POST", headers=JSON,
             return {"type": "http.request", "body": piece, "more_body": more}
         if end == "silent":
             await asyncio.Event().wait()
+        if callable(end):
+            await end()
         return {"type": "http.disconnect"}
 
     async def send(message):
@@ -370,6 +384,13 @@ def answer_on(connection):
         body += piece
     named = {name.decode(): value.decode() for name, value in headers.items()}
     return httpx.Response(int(lines[0].split()[1]), headers=named, content=body)
+
+
+async def until(true, within_s=15.0):
+    """Let others run until something is true."""
+    async with asyncio.timeout(within_s):
+        while not await true():  # noqa: ASYNC110 - what is waited for is in a store
+            await asyncio.sleep(0.001)
 
 
 def wait_until(true, within_s=15.0, explain=lambda: ""):
