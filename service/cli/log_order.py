@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+from pathlib import Path
 from struct import Struct
 from typing import IO, Final, TypeAlias
 from zoneinfo import ZoneInfo
@@ -141,7 +142,12 @@ def survey(log: Log, on_progress: Callable[[int], None]) -> Surveyed:
 
 
 def rows_in_order(
-    log: Log, surveyed: Surveyed, on_sorted: Callable[[int], None] = lambda _: None, *, run_bytes: int = RUN_BYTES_MAX
+    log: Log,
+    surveyed: Surveyed,
+    on_sorted: Callable[[int], None] = lambda _: None,
+    *,
+    run_bytes: int = RUN_BYTES_MAX,
+    folder: Path | None = None,
 ) -> Iterator[TimedLine]:
     """Read the rows of a log in the order of their times.
 
@@ -153,6 +159,8 @@ def rows_in_order(
         While they are sorted: called with the number of rows so far.
     run_bytes : int
         Lines that are sorted in memory at a time.
+    folder : Path, optional
+        Where the temporary file is; by default where temporary files are.
 
     Raises
     ------
@@ -160,7 +168,7 @@ def rows_in_order(
         The log cannot be read, or there is no room to sort it.
     """
     lines = _lines(log, surveyed.files)
-    return lines if surveyed.in_order else _sorted(lines, on_sorted, run_bytes)
+    return lines if surveyed.in_order else _sorted(lines, on_sorted, run_bytes, folder)
 
 
 def _times_of(log: Log, file: DataFile, on_progress: Callable[[int], None]) -> _FileTimes:
@@ -209,26 +217,36 @@ def _lines(log: Log, files: Sequence[DataFile]) -> Iterator[TimedLine]:
                 yield time_us, form, line
 
 
-def _sorted(lines: Iterator[TimedLine], on_sorted: Callable[[int], None], run_bytes: int) -> Iterator[TimedLine]:
-    with tempfile.TemporaryFile(buffering=1 << 20) as file:
-        runs = _Runs(file)
-        waiting: list[TimedLine] = []
-        waiting_bytes = rows = 0
-        try:
-            for line in lines:
-                waiting.append(line)
-                waiting_bytes += len(line[2])
-                if waiting_bytes >= run_bytes:
-                    rows += len(waiting)
-                    runs.write(waiting)
-                    on_sorted(rows)
-                    waiting, waiting_bytes = [], 0
-            runs.finish()
-        except OSError as error:
-            room = f"sorting the log takes room for its rows in {tempfile.gettempdir()} (TMPDIR)"
-            raise InputError(f"{room}: {error.strerror}") from error
-        waiting.sort(key=itemgetter(0))  # the last run need not go to the disk
-        yield from heapq.merge(*runs.read(), waiting, key=itemgetter(0))
+def _sorted(
+    lines: Iterator[TimedLine], on_sorted: Callable[[int], None], run_bytes: int, folder: Path | None
+) -> Iterator[TimedLine]:
+    try:
+        with tempfile.TemporaryFile(buffering=1 << 20, dir=folder) as file:
+            runs = _Runs(file)
+            last = _write_runs(runs, lines, on_sorted, run_bytes)
+            yield from heapq.merge(*runs.read(), last, key=itemgetter(0))
+    except OSError as error:
+        room = f"sorting the log takes room for its rows in {folder or tempfile.gettempdir()} (TMPDIR)"
+        raise InputError(f"{room}: {error.strerror}") from error
+
+
+def _write_runs(
+    runs: "_Runs", lines: Iterator[TimedLine], on_sorted: Callable[[int], None], run_bytes: int
+) -> list[TimedLine]:
+    """Write sorted runs; the last one need not go to the disk."""
+    waiting: list[TimedLine] = []
+    waiting_bytes = rows = 0
+    for line in lines:
+        waiting.append(line)
+        waiting_bytes += len(line[2])
+        if waiting_bytes >= run_bytes:
+            rows += len(waiting)
+            runs.write(waiting)
+            on_sorted(rows)
+            waiting, waiting_bytes = [], 0
+    runs.finish()
+    waiting.sort(key=itemgetter(0))
+    return waiting
 
 
 class _Runs:

@@ -25,8 +25,9 @@ def print_months(console: Console) -> None:
     console.print("\n[bold]The model's prediction, each month of 2012 against the same month of 2011[/]\n")
     with as_file(files("service.demo")) as folder, console.status("comparing months"):
         excess = _excess(folder)
-    cells = (f"{month:02}: {value:+.3f}" for month, value in enumerate(excess, start=1))
-    console.print("excess PSI by month  " + "  ".join(cells))
+    cells = [f"{month:02}: {value:+.3f}" for month, value in enumerate(excess, start=1)]
+    half = _MONTHS // 2
+    console.print(f"excess PSI by month  {'  '.join(cells[:half])}\n{'':19}  {'  '.join(cells[half:])}")
     console.print(
         f"At most {max(excess):.3f}: compared in season, what the model says has not drifted. Rentals have: the service "
         "grew by half and more, the predictions did not follow, and their error tripled. Only labels can show that."

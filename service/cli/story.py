@@ -1,6 +1,8 @@
 """The story of the demo: two models, one year of traffic, one fault, and who is told of it."""
 
 import queue
+import shutil
+import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
@@ -229,6 +231,13 @@ def _print_next(client: httpx.Client, service: RunningService, console: Console,
     )
     for line in lines:
         console.print(f"        {shown(line)}", soft_wrap=True)
+
+
+def _program() -> str:
+    """How this program was called, where that is more than its name."""
+    called = sys.argv[0]
+    own = Path(called).name == "driftline" and shutil.which("driftline") != str(Path(called).absolute())
+    return called if own else "driftline"
 
 
 def _stay(service: RunningService, console: Console) -> None:

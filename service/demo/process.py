@@ -23,7 +23,7 @@ from service.errors import DriftlineError
 __all__ = ["RunningService", "ServiceFailedError", "free_port", "interruptible", "running_service"]
 
 HOST: Final = "127.0.0.1"
-_START_S: Final = 30.0
+_START_S: Final = 60.0
 _STOP_S: Final = 10.0
 _POLL_S: Final = 0.05
 _LOG_BYTES_SHOWN: Final = 2_000

@@ -46,7 +46,13 @@ def run(monkeypatch, capfd):
 def client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     declared = columns_declared()
-    model = {"time_zone": declared["time_zone"], "base_window": "7d", "scales": [1], "columns": declared["columns"]}
+    model = {
+        "time_zone": declared["time_zone"],
+        "base_window": "7d",
+        "retention": "400d",  # tests look at all of the year when it is over
+        "scales": [1],
+        "columns": declared["columns"],
+    }
     keys = [{"name": name, "hash": hash_key(name), "scopes": scopes} for name, scopes in KEYS.items()]
     models = {name: model for name in MODELS if name != "timeless"} | {"timeless": {}}
     settings = {"store": {"path": str(folder / "s.db")}, "auth": {"keys": keys}, "models": models}

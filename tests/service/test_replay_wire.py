@@ -1,7 +1,6 @@
 """Rows of files as lines of requests: exact, in the order of time, the same whenever the log is."""
 
 import csv
-import io
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +17,6 @@ from hypothesis import strategies as st
 from making import reference_of
 
 from detectors.binning import Binner, ColumnValues, DictionaryValues, TextValues
-from service.cli import log_order
 from service.cli.chunks import LINE_BYTES_MAX, chunks_of, identity_of
 from service.cli.log_order import Log, rows_in_order, survey
 from service.cli.wire import Form, lines_of
@@ -202,14 +200,13 @@ def test_a_log_out_of_order_is_sorted_in_runs_and_keeps_the_order_of_equal_times
     assert values_in(lines) == sorted(range(500), key=lambda i: times[i])
 
 
-def test_runs_larger_than_what_is_read_at_a_time_are_merged_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(log_order, "_READ_BYTES", 7)
-    times = np.random.default_rng(2).permutation(200).tolist()
-    path = written(tmp_path, "a.ndjson", [{"t": t, "x": t} for t in times])
+def test_runs_larger_than_what_is_read_at_a_time_are_merged_whole(tmp_path):
+    times = np.random.default_rng(2).permutation(500).tolist()
+    path = written(tmp_path, "a.ndjson", [{"t": t, "x": t, "pad": "." * (t * 7)} for t in times])
 
-    _, lines = rows_of(log_of(path), run_bytes=500)
+    _, lines = rows_of(log_of(path), run_bytes=300_000)
 
-    assert values_in(lines) == list(range(200))
+    assert values_in(lines) == list(range(500))
 
 
 def test_overlapping_files_of_several_formats_are_merged(tmp_path):
@@ -272,16 +269,11 @@ def test_a_log_without_times_is_refused(tmp_path):
         rows_of(log_of(written(tmp_path, "b.ndjson", [{"t": "?"}])))
 
 
-def test_no_room_to_sort_is_said(tmp_path, monkeypatch):
-    class Full(io.BytesIO):
-        def write(self, _):
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(log_order.tempfile, "TemporaryFile", lambda **_: Full())
+def test_no_room_to_sort_is_said(tmp_path):
     path = written(tmp_path, "a.ndjson", [{"t": 2}, {"t": 1}])
 
-    with pytest.raises(InputError, match="TMPDIR.*No space left"):
-        rows_of(log_of(path), run_bytes=1)
+    with pytest.raises(InputError, match="TMPDIR.*No such file"):
+        rows_of(log_of(path), folder=tmp_path / "no")
 
 
 # Chunks
@@ -327,6 +319,28 @@ def test_a_request_holds_one_form_and_a_megabyte():
         ("text/csv", b"t\r\n3", 2),
         ("application/x-ndjson", b"4", 3),
     ]
+
+
+def test_nothing_makes_no_request():
+    assert list(chunks_of(iter([(0, NDJSON, b"1" * (LINE_BYTES_MAX + 1))]), "i")) == []
+
+
+def test_a_file_that_has_gone_is_told(tmp_path):
+    path = written(tmp_path, "a.ndjson", [{"t": 1}])
+    log = log_of(path)
+    path.unlink()
+
+    with pytest.raises(InputError, match="No such file"):
+        identity_of(log, lambda _: None)
+
+
+def test_cells_of_csv_beside_other_columns_go_as_text():
+    columns = {"t": ColumnValues(values=np.array([1])), "x": TextValues(cells=["1.50"])}
+
+    ((form, _, lines),) = lines_of(columns, 1, time_column="t", zoned=False)
+
+    assert form == NDJSON
+    assert lines == [b'{"t":1,"x":"1.50"}\n']
 
 
 def test_a_row_that_would_cost_its_request_is_left_out():

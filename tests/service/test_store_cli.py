@@ -171,6 +171,42 @@ def test_a_database_of_a_later_program_is_left_alone(run, database):
     assert "version 99" in err
 
 
+def test_a_database_of_an_earlier_program_is_told_and_left_as_it_is(run, database):
+    with closing(sqlite3.connect(database)) as connection:
+        (known,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {known - 1}")
+
+    code, out, _ = run("check", "--store", database)
+
+    assert code == 0
+    assert f"schema {known - 1} (the next start brings it to {known})" in out
+
+
+def test_a_database_without_models_is_sound(run, tmp_path):
+    async def made():
+        store = await SqliteStore.open(tmp_path / "new.db", FakeClock())
+        await store.close()
+
+    asyncio.run(made())
+
+    code, out, _ = run("check", "--store", tmp_path / "new.db")
+
+    assert code == 0
+    assert "Deliveries" not in out
+    assert "bikes" not in out
+
+
+def test_a_payload_of_no_kind_is_found(run, database):
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE deltas SET payload = x'00'")
+        connection.commit()
+
+    code, _, err = run("check", "--store", database)
+
+    assert code == 2
+    assert "1 stored counts are damaged" in err
+
+
 def test_a_flipped_bit_in_counts_is_found(run, database):
     """SQLite has no checksums: to its own check the file is sound."""
     with closing(sqlite3.connect(database)) as connection:
