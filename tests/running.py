@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import structlog
 from making import reference_of
 from stores import FakeClock
 
@@ -20,6 +21,10 @@ from service.settings import Settings
 from service.storage import codec
 from service.storage.memory import MemoryStore
 from service.storage.sqlite import SqliteStore
+
+structlog.configure(
+    processors=[structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+)
 
 S = 1_000_000
 MINUTE = 60 * S

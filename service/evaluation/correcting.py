@@ -12,6 +12,7 @@ from service.evaluation.silences import Silences
 from service.evaluation.spans import corrected_spans
 from service.ports import CountsRead, Progress, Store
 from service.registry.models import LiveModel, LiveVersion
+from service.windows.zones import US_PER_S
 
 __all__ = ["Corrected", "Correcting"]
 
@@ -54,6 +55,7 @@ class Correcting:
         """Evaluate what dirty base windows have changed; the ledger takes those that drifted and had not before."""
         until_us = progress.evaluated_until_us or 0
         starts_us = sorted(dirty)
+        kept_us = progress.newest_us - model.retention_us
         before_us = ledger.state.began_us
         first_us = ledger.began_us()
         # A row from before the first makes spans full that were not.
@@ -64,7 +66,7 @@ class Correcting:
             version,
             sorted(await windows_with_rows(self._store, version, starts_us[0], min(furthest_us, until_us))),
             starts_us,
-            kept_us=progress.newest_us - model.retention_us,
+            kept_us=kept_us,
             full_before_us=full_before_us,
         )
         evaluations = await self._measuring.evaluate(model, version, list(spans), now_us=now_us, first_us=first_us)
@@ -78,7 +80,10 @@ class Correcting:
             decision = decision_of(some, model.grid.back(end_us, 1), end_us, correction=True)
             if decision is not None:
                 ledger.take(decision, now_us)
-        silent = await self._silences.torn(model, version, starts_us, until_us, now_us)
+        # What has left the retention since its row came is not evaluated any more.
+        done_us = [start_us for start_us in starts_us if start_us + model.grid.base_s * US_PER_S > kept_us]
+        later_us = progress.dirty.keys() - done_us
+        silent = await self._silences.torn(model, version, done_us, later_us=later_us, until_us=until_us, now_us=now_us)
         return Corrected(
             outcomes=[*outcomes, *await self._measuring.outcomes(silent)],
             relied_on=[rows_read(evaluation) for evaluation in evaluations],

@@ -124,7 +124,7 @@ class EvaluationJob:
                     decision = decision_of(some, step.start_us, step.end_us)
                     if decision is not None:
                         ledger.take(decision, now_us)
-                case Silent():
+                case Silent():  # pragma: no branch - nothing else is left
                     some = [outcome_of(await self._silences.recorded(model, version, step, now_us))]
                     relied_on += _nothing_in(version, step)
                     subject = Subject(model=model.model, version=version.version)

@@ -5,6 +5,7 @@ into that window replaces the record, and what is left behind it becomes a recor
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import msgspec
@@ -48,9 +49,29 @@ class Silences:
         return self._silence(model, version, Stretch(start_us=step.start_us, end_us=step.end_us), now_us)
 
     async def torn(
-        self, model: LiveModel, version: LiveVersion, starts_us: Sequence[int], until_us: int, now_us: int
+        self,
+        model: LiveModel,
+        version: LiveVersion,
+        starts_us: Sequence[int],
+        *,
+        later_us: AbstractSet[int],
+        until_us: int,
+        now_us: int,
     ) -> list[Evaluation]:
-        """What is left of records of silence; `starts_us` are the base windows that rows came late into, in order."""
+        """What is left of records of silence.
+
+        Parameters
+        ----------
+        model : LiveModel
+        version : LiveVersion
+        starts_us : sequence of int
+            Base windows that rows came late into and that are evaluated now, in order.
+        later_us : set of int
+            Those that are not: until they are, they stay part of the silence.
+        until_us : int
+            End of the last base window that was evaluated.
+        now_us : int
+        """
         stretches: dict[tuple[str, int], Stretch] = {}
         for start_us in starts_us:
             stretch = await self._stretch(model, version, start_us, until_us)
@@ -61,7 +82,7 @@ class Silences:
         parts: list[Evaluation] = []
         for stretch in stretches.values():
             starts = sorted(await windows_with_rows(self._store, version, stretch.start_us, stretch.end_us))
-            windows = [(start, model.grid.base_end(start)) for start in starts]
+            windows = [(start, model.grid.base_end(start)) for start in starts if start not in later_us]
             for part in silent_parts([stretch], windows):
                 found = self._silence(model, version, part, now_us)
                 again = part.record is not None and part.start_us == part.record.start_us

@@ -248,20 +248,20 @@ async def test_fine_views_are_evaluated_from_fine_panes_in_the_fastest_replay(si
 
 @running("memory", "sqlite")
 async def test_what_is_older_than_the_retention_is_swept_but_not_before_it_was_evaluated(site):
-    await site.configure(retention="3d", fold_after="1d")
+    await site.configure(retention="2d", fold_after="1d")
     reference_id = await site.activate()
-    await site.post_hours(BEGIN, 10 * 24, n=5)
+    await site.post_hours(BEGIN, 5 * 24, n=5)
     for _ in range(3):
         await site.service.ticks.sweep()
-    assert (await site.counted(reference_id))[1] == 1200
+    assert (await site.counted(reference_id))[1] == 600
 
     await site.tick(sweep=True)
     await site.service.ticks.sweep()
 
     newest_us = (await site.progress()).newest_us
-    assert [one["rows"] for one in await site.evaluations("1h")] == [5] * 239
-    assert (await site.counted(reference_id, last_us=newest_us - 3 * DAY - HOUR))[1] == 0
-    assert (await site.counted(reference_id, newest_us - 3 * DAY))[1] == 3 * 24 * 5
+    assert [one["rows"] for one in await site.evaluations("1h")] == [5] * 119
+    assert (await site.counted(reference_id, last_us=newest_us - 2 * DAY - HOUR))[1] == 0
+    assert (await site.counted(reference_id, newest_us - 2 * DAY))[1] == 2 * 24 * 5
 
 
 @running("memory", "sqlite")
