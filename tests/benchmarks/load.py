@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -68,8 +69,6 @@ def load(port, pid, request, *, connections=64, seconds=3.0, pause_s=0.0):
 
 
 def wait_for(port, process, path="/", seconds=30.0):
-    import socket
-
     deadline = time.perf_counter() + seconds
     while time.perf_counter() < deadline:
         if process.poll() is not None:
@@ -86,8 +85,6 @@ def wait_for(port, process, path="/", seconds=30.0):
 
 
 def free_port():
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

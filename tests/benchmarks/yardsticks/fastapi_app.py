@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import create_model
 
 _columns = os.environ["YARDSTICK_COLUMNS"].split(",")
-Row = create_model("Row", **{name: (float | None, None) for name in _columns})
+Row = create_model("Row", **dict.fromkeys(_columns, (float | None, None)))
 Rows = create_model("Rows", rows=(list[Row], ...))
 app = FastAPI()
 

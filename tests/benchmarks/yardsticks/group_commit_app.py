@@ -7,6 +7,7 @@ import asyncio
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
@@ -49,19 +50,18 @@ class Committer:
         self._running = False
 
 
-_committer = None
+@cache
+def _committer():
+    return Committer(os.environ["YARDSTICK_STORE"])
 
 
 async def app(scope, receive, send):
-    global _committer
-    if _committer is None:
-        _committer = Committer(os.environ["YARDSTICK_STORE"])
     parts = []
     more = True
     while more:
         message = await receive()
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
-    await _committer.add(b"".join(parts))
+    await _committer().add(b"".join(parts))
     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await send({"type": "http.response.body", "body": b"{}"})
