@@ -236,6 +236,8 @@ class Intake:
         for decoded in decode_arrow(cast("BinaryIO", reader), sending.schema):
             committing = self._commit(sending, decoded, answers.chunks, reader.digest())
             answers.add(asyncio.run_coroutine_threadsafe(committing, loop).result())
+        while reader.read(_SLICE_BYTES):  # what it was compressed with may have something to say of the end
+            pass
         ending = self._whole_answer(sending, answers, reader.digest())
         return asyncio.run_coroutine_threadsafe(ending, loop).result()
 

@@ -6,6 +6,7 @@ import queue
 import time
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
@@ -193,12 +194,14 @@ class PipeReader(io.RawIOBase):
         return self._failure
 
     def fail(self, error: Exception) -> None:
-        """The sender has failed: the decoder sees the error at its next read."""
+        """The sender has failed: the decoder sees the error at its next read, or now if it waits for one."""
         self._failure = error
+        self._wake()
 
     def stop(self) -> None:
-        """The decoder has gone: nothing more is taken."""
+        """The decoder has gone, or is to go: nothing more is taken."""
         self._ended = True
+        self._wake()
 
     def digest(self) -> bytes:
         """Digest of what was read."""
@@ -224,6 +227,10 @@ class PipeReader(io.RawIOBase):
             wanted -= len(part) if size >= 0 else 0
         return b"".join(parts)
 
+    def _wake(self) -> None:
+        with suppress(queue.Full):  # then nobody waits
+            self._queue.put_nowait(b"")
+
     def _next(self) -> bytes:
         while not self._ended:
             if self._failure is not None:
@@ -232,7 +239,7 @@ class PipeReader(io.RawIOBase):
                 piece = self._queue.get(timeout=_WAIT_S)
             except queue.Empty:
                 continue
-            if not piece:
-                self._ended = True
-            return piece
+            if piece:
+                return piece
+            self._ended = self._failure is None
         return b""

@@ -26,6 +26,7 @@ _CONTINUATION: Final = b"\xff\xff\xff\xff"
 _DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
 _BUFFER_BYTES: Final = 16
 
+_LENGTH_BYTES: Final = 4
 _METADATA_BYTES_MAX: Final = 1 << 22  # a schema of 10,000 columns takes about one
 _BODY_BYTES_MAX: Final = 1 << 26
 # Columns of nulls, and runs, take no space: their rows would cost time all the same.
@@ -80,9 +81,9 @@ class CheckedFrames(io.RawIOBase):
     def _next(self) -> bool:
         if self._ended:
             return False
-        prefix = self._exactly(4, at_start=True)
+        prefix = self._exactly(_LENGTH_BYTES, at_start=True)
         if prefix == _CONTINUATION:
-            prefix += self._exactly(4)
+            prefix += self._exactly(_LENGTH_BYTES)
         if not prefix or prefix[-4:] == b"\0\0\0\0":
             self._ended = True
             self._ready = [prefix] if prefix else []
@@ -91,7 +92,9 @@ class CheckedFrames(io.RawIOBase):
         if metadata_bytes < 0:
             raise _corrupt()
         if metadata_bytes > _METADATA_BYTES_MAX:
-            raise _too_large("metadata", metadata_bytes, _METADATA_BYTES_MAX)
+            # Without the marker it is the form of before 2019, or text, whose first letters are a large number.
+            marked = len(prefix) > _LENGTH_BYTES
+            raise _too_large("metadata", metadata_bytes, _METADATA_BYTES_MAX) if marked else _corrupt()
         metadata = self._exactly(metadata_bytes)
         try:
             body = self._body(metadata)
