@@ -1,6 +1,6 @@
 """Counts of a window to its evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -85,23 +85,27 @@ class Evaluator:
         }
         directions = self._directions(evidence, comparison.groups)
         columns = {}
-        for index, (column, decision) in enumerate(zip(self.reference.columns, decided.columns, strict=True)):
+        of_columns = zip(_by_column(numbers), _by_column(pvalues), _by_column(facts), strict=True)
+        for index, (column, decision, known) in enumerate(
+            zip(self.reference.columns, decided.columns, of_columns, strict=True)
+        ):
             failed = column.name in errors
+            found = tuple(map(_nothing_of, known)) if failed else known
             columns[column.name] = ColumnEvaluation(
                 role=column.role,
                 kind=column.kind,
                 verdict=decision.verdict,
                 reason=decision.reason,
-                statistics={name: None if failed else values[index] for name, values in numbers.items()},
+                statistics=found[0],
                 pvalue=_number(decision.pvalue),
                 pvalue_threshold=None if failed else decided.threshold,
-                pvalues={name: None if failed else values[index] for name, values in pvalues.items()},
+                pvalues=found[1],
                 effect=_number(decision.effect),
                 effect_threshold=self.policy.effect_threshold,
                 evidence=decision.evidence,
                 direction=None if decision.evidence is None else directions[decision.evidence][index],
                 error=errors.get(column.name),
-                **{name: _NOTHING[name] if failed else values[index] for name, values in facts.items()},
+                **found[2],
             )
         verdict, reason = window_verdict(decided.columns)
         return Evaluation(
@@ -133,12 +137,13 @@ class Evaluator:
         column_of = np.repeat(np.arange(groups.sizes.size), groups.sizes)
         order = np.lexsort((-distance, column_of))
         distances, past, now = distance[order].tolist(), q[order].tolist(), p[order].tolist()
+        places = order.tolist()
         moved = []
         for start, size, labels in zip(groups.starts.tolist(), groups.sizes.tolist(), self._labels, strict=True):
             largest = range(start, start + min(size, _MOVED_MAX))
             moved.append(
                 tuple(
-                    MovedBin(bin=labels[order[k] - start], reference=past[k], current=now[k])
+                    MovedBin(bin=labels[places[k] - start], reference=past[k], current=now[k])
                     for k in largest
                     if distances[k] > 0
                 )
@@ -171,18 +176,8 @@ class Evaluator:
         }
 
 
-# What is known of a column that could not be counted.
-_NOTHING: dict[str, Any] = {
-    "rows": 0,
-    "effective_rows": None,
-    "smallest_detectable_shift": None,
-    "test_groups": None,
-    "missing_ratio": None,
-    "invalid_ratio": None,
-    "unseen_ratio": None,
-    "out_of_range_ratio": None,
-    "moved": (),
-}
+# What is known of a column that could not be counted; all else is None.
+_NOTHING: dict[str, Any] = {"rows": 0, "moved": ()}
 
 
 def _location_z(groups: GroupPair) -> FloatArray:
@@ -194,6 +189,15 @@ def _location_z(groups: GroupPair) -> FloatArray:
     n, m = groups.rows.astype(np.float64), groups.reference_rows.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (groups.total(p * ridit) - 0.5) * np.sqrt(12 * n * m / (n + m))
+
+
+def _by_column(named: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Lists by name, each of one value a column, as a dictionary a column."""
+    return [dict(zip(named, values, strict=True)) for values in zip(*named.values(), strict=True)]
+
+
+def _nothing_of(known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _NOTHING.get(name) for name in known}
 
 
 def _listed(array: FloatArray) -> list[float | None]:
