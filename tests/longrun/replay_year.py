@@ -54,8 +54,8 @@ async def replay(site, arguments):
         f"evaluations: {dict(Counter(row.size for row in rows))}",
         f"verdicts: {dict(Counter(row.verdict for row in rows))}",
         f"sent {arguments.days * arguments.rows_per_day:,} rows in {sent_s:.1f} s",
-        f"evaluated {len(windows):,} windows in {evaluated_s:.1f} s: {1000 * evaluated_s / len(windows):.1f} ms a window, "
-        f"{1000 * evaluated_s / len(rows):.1f} ms an evaluation",
+        f"evaluated {len(windows):,} windows in {evaluated_s:.1f} s: {1000 * evaluated_s / len(windows):.1f} ms a window",
+        f"or {1000 * evaluated_s / len(rows):.1f} ms an evaluation",
     ]
     print("\n".join(lines))  # noqa: T201 - a script tells what it found
 
