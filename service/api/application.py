@@ -81,6 +81,7 @@ def _control_plane(context: Context, version: str, routers: tuple[Any, ...]) -> 
         summary="Drift monitoring for models in production",
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
     for router in routers:

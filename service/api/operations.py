@@ -12,7 +12,7 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz")
-@router.get("/livez")
+@router.get("/livez", name="live_by_another_name")
 async def live() -> dict[str, str]:
     """Whether the process answers."""
     return {"status": "ok"}

@@ -153,7 +153,7 @@ async def get_reference(request: Request, model: ModelName, reference_id: str) -
     return _document(context, row, row.version)
 
 
-@router.get("/references/{reference_id}/file", responses={200: {"content": {_REFERENCE: {}}}})
+@router.get("/references/{reference_id}/file", response_class=Response, responses={200: {"content": {_REFERENCE: {}}}})
 async def get_reference_file(request: Request, model: ModelName, reference_id: str) -> Response:
     """The reference's file, gzip'd."""
     context = allow(request, "read", model)
