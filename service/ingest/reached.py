@@ -1,6 +1,10 @@
-"""How far versions have come, as far as this process knows: what decides which rows are late or too old."""
+"""How far versions have come, as far as this process knows: what decides which rows are late or too old.
+
+Other processes may have committed newer rows to the same store: what is known is read again after a second.
+"""
 
 from dataclasses import replace
+from typing import Final
 
 from service.ingest.fates import Clocked
 from service.ports import Progress, Store
@@ -9,9 +13,11 @@ from service.windows.watermark import watermark_us
 
 __all__ = ["Reached"]
 
+_KNOWN_FOR_US: Final = 1_000_000
+
 
 class Reached:
-    """Progress of versions, read once an epoch of their model and then kept.
+    """Progress of versions, read once an epoch of their model and once a second.
 
     Parameters
     ----------
@@ -20,14 +26,15 @@ class Reached:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[str, tuple[int, dict[str, Progress]]] = {}
+        self._known: dict[str, tuple[int, int, dict[str, Progress]]] = {}
 
     async def clocked(self, model: LiveModel, version: str, now_us: int) -> Clocked:
         """Times that decide over rows of a version."""
-        epoch, versions = self._known.get(model.model, (None, {}))
-        if epoch != model.epoch:  # it was changed, or deleted and made again
+        epoch, read_at_us, versions = self._known.get(model.model, (None, 0, {}))
+        # Another epoch: it was changed, or deleted and made again.
+        if epoch != model.epoch or not 0 <= now_us - read_at_us < _KNOWN_FOR_US:
             versions = {progress.version: progress for progress in await self._store.progress(model.model)}
-            self._known[model.model] = model.epoch, versions
+            self._known[model.model] = model.epoch, now_us, versions
         known = versions.get(version)
         return Clocked(
             now_us=now_us,
@@ -37,7 +44,7 @@ class Reached:
 
     def advance(self, model: str, newest_us: dict[str, int], now_us: int) -> None:
         """Remember how far versions have come with a commit."""
-        _, versions = self._known.get(model, (0, {}))
+        _, _, versions = self._known.get(model, (0, 0, {}))
         for version, newest in newest_us.items():
             known = versions.get(version)
             if known is None:
