@@ -348,6 +348,10 @@ class Process:
         (line,) = [line for line in status if line.startswith(which)]
         return int(line.split()[1]) * 1024
 
+    def forget_peak(self):
+        """Let `VmHWM` begin anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
     def connect(self, timeout_s=15.0):
         """A socket to it."""
         return socket.create_connection(("127.0.0.1", self.port), timeout_s)

@@ -17,7 +17,7 @@ from service.ingest.decode import Encoding
 __all__ = ["Disconnected", "Patience", "PipeReader", "Receive", "encoding_of", "pieces", "whole"]
 
 Receive: TypeAlias = Callable[[], Coroutine[Any, Any, MutableMapping[str, Any]]]
-_QUEUE_PIECES: Final = 16  # of 64 KiB each: what may lie between the network and a decoder's thread
+_QUEUE_PIECES: Final = 8  # of 64 to 320 KiB each: what may lie between the network and a decoder's thread
 _WAIT_S: Final = 0.5
 
 
