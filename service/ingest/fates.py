@@ -190,8 +190,6 @@ def _received(block: Block) -> UsArray:
     if len(block.spans) == 1:
         return np.full(block.rows, block.spans[0].received_us, dtype=np.int64)
     received_us = np.array([span.received_us for span in block.spans], dtype=np.int64)
-    if block.rows == len(block.spans):
-        return received_us
     return np.repeat(received_us, [span.rows for span in block.spans])
 
 

@@ -1,0 +1,306 @@
+"""Groups of requests on their way to the store, without HTTP: who is counted, who is told what, and that nobody is twice."""
+
+import asyncio
+
+import pytest
+from serving import NOW_US, FailingStore, merge_sketches, until
+from stores import FakeClock
+
+from service.errors import StoreUnavailableError
+from service.ingest.buffer import BufferFullError, CommitBuffer, Limits
+from service.ingest.decode import DecodedRows
+from service.ingest.pending import Key, Pending
+from service.ingest.rounds import GoneError, KeyReusedError
+from service.ports import LEARNING, Series
+from service.registry.models import Registry
+from service.storage.memory import MemoryStore
+
+
+class Watched:
+    """What the buffer tells."""
+
+    def __init__(self):
+        self.answers, self.drops, self.commits, self.failures, self.waiting = [], [], [], [], []
+
+    def counted(self, model, answer):
+        self.answers.append((model, answer.accepted, answer.duplicate))
+
+    def dropped(self, model, rows):
+        self.drops.append((model, rows))
+
+    def committed(self, rows, seconds):
+        self.commits.append(rows)
+
+    def ignored_cells(self, model, cells):
+        pass
+
+    def buffered(self, rows, size_bytes):
+        self.waiting.append((rows, size_bytes))
+
+    def store_failed(self, operation):
+        self.failures.append(operation)
+
+
+class Scene:
+    """A buffer on a store with two models that learn."""
+
+    def __init__(self, limits, on_commit):
+        self.store = FailingStore(MemoryStore(FakeClock(NOW_US), merge_sketches=merge_sketches))
+        self.registry = Registry(self.store)
+        self.watched = Watched()
+        self.buffer = CommitBuffer(self.store, self.registry, self.watched, limits, on_commit)
+
+    async def begin(self):
+        for model in ("a", "b"):
+            await self.store.put_model(model, b"{}", "api", None)
+        await self.registry.refresh()
+        self.buffer.start()
+        return self
+
+    async def rows(self, model):
+        series = Series(model=model, version="1", reference_id=LEARNING)
+        return sum(rows for _, rows in await self.store.rows_by_window(series, -(1 << 62), (1 << 63) - 1))
+
+    async def hold(self):
+        """Stop commits, and wait until one stands before the store."""
+        self.store.gate.clear()
+        standing = asyncio.create_task(self.buffer.add(pending("a", 1), 0))
+        before = self.store.commits
+
+        async def stands():
+            return self.store.commits > before
+
+        await until(stands)
+        return standing
+
+
+def pending(model, rows, key=None, *, version="1", digest=b"d"):
+    return Pending(
+        model=model,
+        version=version,
+        decoded=DecodedRows(names=("x",), cells=[(1.5,)] * rows, numbers=range(1, rows + 1)),
+        received_us=NOW_US,
+        key=None if key is None else Key(key=key, digest=digest),
+    )
+
+
+def played(scenario, *, limits=None, on_commit=lambda _: None):
+    async def play():
+        scene = await Scene(limits or Limits(), on_commit).begin()
+        try:
+            return await scenario(scene)
+        finally:
+            scene.store.gate.set()
+            await scene.buffer.stop()
+
+    return asyncio.run(play())
+
+
+async def ended(tasks):
+    """What became of each: the rows that were accepted, or the kind of its error."""
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    return [type(one) if isinstance(one, Exception) else (one.accepted, one.duplicate) for one in found]
+
+
+def test_what_waits_while_a_commit_is_under_way_goes_into_the_next_one():
+    async def scenario(scene):
+        first = await scene.hold()
+        others = [asyncio.create_task(scene.buffer.add(pending("ab"[n % 2], n), 0)) for n in range(1, 6)]
+        await asyncio.sleep(0)
+        before = scene.store.commits
+        scene.store.gate.set()
+        return await ended([first, *others]), scene.store.commits - before, scene.watched.commits
+
+    answers, commits, rows = played(scenario)
+
+    assert answers == [(n, False) for n in (1, 1, 2, 3, 4, 5)]
+    assert commits == 1
+    assert rows == [1, 15]
+
+
+def test_who_listens_for_commits_and_breaks_makes_nothing_count_twice():
+    def broken(_models):
+        raise RuntimeError
+
+    async def scenario(scene):
+        answer = await scene.buffer.add(pending("a", 3), 0)
+        assert scene.buffer.offer(pending("a", 2), 0)
+        assert scene.buffer.offer(pending("b", 2), 0)
+
+        async def all_told():
+            return len(scene.watched.answers) == 3
+
+        await until(all_told)
+        return answer.accepted, await scene.rows("a"), await scene.rows("b"), scene.watched
+
+    accepted, in_a, in_b, watched = played(scenario, on_commit=broken)
+
+    assert (accepted, in_a, in_b) == (3, 5, 2)
+    assert watched.drops == []
+
+
+def test_a_model_that_cannot_be_read_again_costs_the_others_of_its_group_nothing():
+    async def scenario(scene):
+        first = await scene.hold()
+        others = [
+            asyncio.create_task(scene.buffer.add(pending(model, n, key), 0))
+            for model, n, key in (("a", 2, "k"), ("b", 3, None), ("a", 4, None))
+        ]
+        await asyncio.sleep(0)
+        row = await scene.store.model("b")
+        await scene.store.put_model("b", b'{"pane": "1m"}', "api", row.epoch)
+        refresh = scene.registry.refresh
+
+        async def failing(model=None):
+            if model == "b":
+                raise StoreUnavailableError("not now")
+            await refresh(model)
+
+        scene.registry.refresh = failing
+        scene.store.gate.set()
+        return await ended([first, *others]), await scene.rows("a"), await scene.rows("b")
+
+    answers, in_a, in_b = played(scenario)
+
+    assert answers == [(1, False), (2, False), StoreUnavailableError, (4, False)]
+    assert (in_a, in_b) == (7, 0)
+
+
+def test_rows_that_nobody_waits_for_are_not_dropped_once_they_are_counted():
+    async def scenario(scene):
+        first = await scene.hold()
+        assert scene.buffer.offer(pending("a", 5), 0)
+        assert scene.buffer.offer(pending("b", 6), 0)
+        row = await scene.store.model("b")
+        await scene.store.put_model("b", b'{"pane": "1m"}', "api", row.epoch)
+
+        async def failing(_model=None):
+            raise StoreUnavailableError("not now")
+
+        scene.registry.refresh = failing
+        scene.store.gate.set()
+        await first
+
+        async def all_told():
+            return len(scene.watched.answers) + len(scene.watched.drops) == 3
+
+        await until(all_told)
+        return scene.watched.drops, await scene.rows("a")
+
+    drops, in_a = played(scenario)
+
+    assert (drops, in_a) == ([("b", 6)], 6)
+
+
+def test_repeats_within_a_group_are_answered_by_the_first():
+    async def scenario(scene):
+        first = await scene.hold()
+        adding = [
+            asyncio.create_task(scene.buffer.add(pending(model, n, "k", digest=bytes([n])), 0))
+            for model, n in (("a", 2), ("a", 2), ("b", 2), ("a", 3), ("a", 2))
+        ]
+        await asyncio.sleep(0)
+        scene.store.gate.set()
+        answers = await ended([first, *adding])
+        return answers, await ended([scene.buffer.add(pending("a", 2, "k", digest=b"\2"), 0)]), await scene.rows("a")
+
+    answers, again, in_a = played(scenario)
+
+    assert answers[1:] == [(2, False), (2, True), (2, False), KeyReusedError, (2, True)]
+    assert again == [(2, True)]
+    assert in_a == 3
+
+
+def test_a_known_key_in_a_group_does_not_hold_up_the_others():
+    async def scenario(scene):
+        await scene.buffer.add(pending("a", 2, "k"), 0)
+        first = await scene.hold()
+        adding = [
+            asyncio.create_task(scene.buffer.add(pending("a", n, key), 0))
+            for n, key in ((2, "k"), (3, None), (4, "new"), (5, "k"))
+        ]
+        await asyncio.sleep(0)
+        scene.store.gate.set()
+        return await ended([first, *adding]), await scene.rows("a")
+
+    answers, in_a = played(scenario)
+
+    assert answers == [(1, False), (2, True), (3, False), (4, False), (2, True)]
+    assert in_a == 10
+
+
+@pytest.mark.parametrize("version", ["1", "9"])
+def test_rows_of_a_model_or_version_that_is_gone_are_refused(version):
+    async def scenario(scene):
+        if version == "1":
+            await scene.store.delete_model("a")
+            await scene.registry.refresh()
+        adding = [scene.buffer.add(pending(model, 1, version=version if model == "a" else "1"), 0) for model in "ab"]
+        return await ended(adding)
+
+    assert played(scenario) == [GoneError, (1, False)]
+
+
+def test_a_model_that_changes_all_the_time_ends_in_an_error_and_not_in_a_loop():
+    async def scenario(scene):
+        commit = scene.store.commit
+
+        async def changed_first(commits):
+            row = await scene.store.model("a")
+            await scene.store.put_model("a", row.configuration, "api", row.epoch)
+            return await commit(commits)
+
+        scene.store.commit = changed_first
+        return await ended([scene.buffer.add(pending("a", 1), 0)]), await scene.rows("a")
+
+    assert played(scenario) == ([StoreUnavailableError], 0)
+
+
+@pytest.mark.parametrize("limits", [Limits(rows_max=4), Limits(bytes_max=4_000)])
+def test_a_full_buffer_lets_those_wait_who_ask_to(limits):
+    async def scenario(scene):
+        first = await scene.hold()
+        adding = [asyncio.create_task(scene.buffer.add(pending("a", 1), 0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(BufferFullError):
+            scene.buffer.room()
+        refused = scene.buffer.offer(pending("b", 2), 0)
+        waiting = asyncio.create_task(scene.buffer.until_room())
+        await asyncio.sleep(0)
+        waits = not waiting.done()
+        scene.store.gate.set()
+        await asyncio.gather(first, *adding, waiting)
+        return refused, waits, scene.watched.drops, scene.buffer.rows, scene.watched.waiting[-1]
+
+    refused, waits, drops, rows, last = played(scenario, limits=limits)
+
+    assert (refused, waits, drops) == (False, True, [("b", 2)])
+    assert (rows, last) == (0, (0, 0))
+
+
+def test_those_who_wait_for_room_when_the_service_stops_are_told_so():
+    async def scenario(scene):
+        first = await scene.hold()
+        waiting = asyncio.create_task(scene.buffer.until_room())
+        await asyncio.sleep(0)
+        stopping = asyncio.create_task(scene.buffer.stop())
+        await waiting
+        with pytest.raises(StoreUnavailableError):
+            scene.buffer.room()
+        scene.store.gate.set()
+        await stopping
+        return (await first).accepted
+
+    assert played(scenario, limits=Limits(rows_max=1)) == 1
+
+
+def test_wide_rows_are_committed_in_smaller_groups():
+    async def scenario(scene):
+        first = await scene.hold()
+        adding = [asyncio.create_task(scene.buffer.add(pending("a", 1), 20 << 20)) for _ in range(4)]
+        await asyncio.sleep(0)
+        scene.store.gate.set()
+        await asyncio.gather(first, *adding)
+        return scene.watched.commits
+
+    assert played(scenario) == [1, 1, 1, 1, 1]
