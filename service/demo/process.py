@@ -59,12 +59,16 @@ def free_port() -> int:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within the block, SIGTERM and SIGHUP are what Ctrl-C is: they end it in order."""
+    """Within the block, SIGTERM, SIGHUP and SIGINT end it in order.
+
+    A shell starts what is in its background with SIGINT ignored; whoever sends it all the same means it.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    ends = (signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, *(number for number in ends if signal.getsignal(number) is not signal.SIG_IGN)]
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
