@@ -207,12 +207,16 @@ class ReferenceJobs:
             raise UploadTooLargeError(f"the upload is larger than {self._upload_bytes_max:,} bytes")
 
     async def _begins(self, live: LiveModel, version: str, from_us: int | None) -> int | None:
-        """From the time that was asked for, else now; a replay of old logs goes on with its next row."""
+        """From the time that was asked for, else now; a replay of old logs goes on with its next row.
+
+        What was counted by the one before lies before, also rows whose clock is a little fast.
+        """
         if from_us is not None:
             return from_us
         for progress in await self._store.progress(live.model):
             if progress.version == version:
-                return await self._store.now_us() if is_live(progress, live.lateness) else progress.newest_us + 1
+                next_us = progress.newest_us + 1
+                return max(await self._store.now_us(), next_us) if is_live(progress, live.lateness) else next_us
         return None  # nothing was counted by the one before: it counts nothing, not even logs of last year
 
     async def _begin(self, model: str, version: str) -> _Job:

@@ -66,6 +66,14 @@ class Senders:
             if thread.is_alive():
                 raise TimeoutError("a batch was not acknowledged")
 
+    def wait_past(self, event_s, seconds):
+        """Wait until all streams are past a time of theirs."""
+        deadline_s = time.monotonic() + seconds
+        with self._moved:
+            while min(self.next_s.values()) < event_s:
+                if not self._moved.wait(deadline_s - time.monotonic()):
+                    raise TimeoutError("the senders do not get on")
+
     def answered(self):
         """Number of batches that were acknowledged."""
         return sum(len(sent.acknowledged) for sent in self.sent.values())

@@ -13,7 +13,7 @@ from victim import HOST, wait_until
 
 SEED = 4
 BULK = STREAMS[2]
-FIRST_DRIFTED = 16  # windows of `ordered` drift from here on
+FIRST_DRIFTED = 6  # windows of `ordered` drift from here on
 STOP_S = 3
 HEAD = (
     b"POST /v1/models/%s/inferences HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"

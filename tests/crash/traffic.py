@@ -23,8 +23,11 @@ AHEAD_S = 2 * WINDOW_S
 """So far a stream may be ahead of the slowest one: less than the lateness, so that nothing of `ordered` is late."""
 
 BATCHES_TOLD = 64
-_DRIFT_WINDOWS = 8
-_BUSY_WINDOWS, _SILENT_WINDOWS = 40, 3
+_DRIFT_WINDOWS = 6
+_BUSY_WINDOWS, _SILENT_WINDOWS = 20, 3
+ENOUGH_S = 2 * _DRIFT_WINDOWS * WINDOW_S
+"""By then something has drifted."""
+
 _KINDS = ("a", "b", "c", "d")
 _SHARES, _SHARES_DRIFTED = (0.4, 0.3, 0.2, 0.1), (0.1, 0.2, 0.3, 0.4)
 _LATE_SHARE, _LATE_S = 0.3, 3_600
@@ -137,7 +140,7 @@ def _with_silence(stream, start_s):
 
 
 def _drifts(stream, start_s):
-    return stream.model == "ordered" and start_s // (_DRIFT_WINDOWS * WINDOW_S) % 3 == 2
+    return stream.model == "ordered" and start_s // (_DRIFT_WINDOWS * WINDOW_S) % 3 == 1
 
 
 def _written(us):

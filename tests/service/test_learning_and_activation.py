@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from running import DAY, HOUR, MINUTE, MONDAY, at, running, small_reference, small_rows, span_of, spread
+from running import DAY, HOUR, MINUTE, MONDAY, S, at, running, small_reference, small_rows, span_of, spread
 
 from detectors.reference import reference_id
 from service.errors import DeclarationError
@@ -306,6 +306,22 @@ async def test_an_activation_in_a_replay_begins_with_its_next_row(site):
 
     assert [since.from_us for since in site.live().version("1").since] == [None, newest_us + 1]
     assert [(await site.counted(reference))[1] for reference in (old, new)] == [61, 2]
+
+
+@running()
+async def test_rows_whose_clock_is_fast_are_before_an_activation_that_comes_after_them(site):
+    await site.configure(scales=[1])
+    old = await site.activate()
+    site.clock.us = MONDAY + HOUR
+    await site.post(small_rows([MONDAY + HOUR + 30 * S]))
+
+    new = await site.activate(small_reference(**OTHER))
+    await site.post(small_rows([MONDAY + HOUR + 31 * S]))
+    await site.go_to(MONDAY + 2 * HOUR + 3 * MINUTE)
+
+    assert [(await site.counted(reference))[1] for reference in (old, new)] == [1, 1]
+    (window,) = await site.evaluations("1h")
+    assert (window["reason"], window["rows"]) == ("refilling", 1)
 
 
 @running()
