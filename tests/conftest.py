@@ -1,6 +1,7 @@
 """Settings of hypothesis for all tests; and what could not be run on this machine is said at the end, and counted."""
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -9,6 +10,11 @@ from needs import not_run
 # No deadlines: a slow machine is no fault. In CI the same examples every time; elsewhere new ones with every run.
 settings.register_profile("driftline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("driftline")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what is in its background with SIGINT ignored, and the programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter):
