@@ -15,6 +15,8 @@ settings.load_profile("driftline")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what is in its background with SIGINT ignored, and the programs under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same, with nohup
 
 
 def pytest_terminal_summary(terminalreporter):
