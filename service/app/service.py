@@ -216,6 +216,7 @@ class Service:
         self.ticks.start()
         self._started = True
         # What lives now lives until the end: the collector need not look at it again.
+        gc.enable()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLD)
