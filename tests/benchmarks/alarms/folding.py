@@ -46,7 +46,7 @@ class Folding:
     offsets: npt.NDArray[np.intp]
     columns: tuple[Finished, ...]
 
-    def segments(self, cells: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+    def segments(self, cells: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
         """Fold counts per cell, [n_windows, n_cells_total], into counts per segment."""
         return np.add.reduceat(cells[:, self.order], self.segment_starts, axis=1, dtype=np.int64)
 

@@ -48,7 +48,7 @@ class Stream:
     offsets : ndarray of intp, shape [n_columns + 1]
         First segment of each column, and the total.
     numeric : ndarray of bool, shape [n_columns]
-    cells : ndarray of uint16, shape [n_windows, n_cells_total]
+    cells : ndarray of unsigned integers, shape [n_windows, n_cells_total]
         Counts per cell, for rules that look closer than groups: a column's cells, then missing, then invalid.
     cell_offsets : ndarray of intp, shape [n_columns + 1]
     cell_values : ndarray of float64, shape [n_cells_total]
@@ -60,7 +60,7 @@ class Stream:
     counts: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.intp]
     numeric: npt.NDArray[np.bool_]
-    cells: npt.NDArray[np.uint16]
+    cells: npt.NDArray[np.unsignedinteger]
     cell_offsets: npt.NDArray[np.intp]
     cell_values: npt.NDArray[np.float64]
 
@@ -123,7 +123,7 @@ def _rng(setting: Setting, seed: int, name: str) -> np.random.Generator:
 
 
 def _stream(
-    folding: Folding, law: Law, first_hour: int, rows: npt.NDArray[np.int64], cells: npt.NDArray[np.uint16]
+    folding: Folding, law: Law, first_hour: int, rows: npt.NDArray[np.int64], cells: npt.NDArray[np.unsignedinteger]
 ) -> Stream:
     values = [cells_of(kind.name, kind.size).values for kind in law.kinds]
     special = np.full(SPECIAL_CELLS, np.nan)
