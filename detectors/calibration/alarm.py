@@ -1,0 +1,235 @@
+r"""The alarm: how strong the evidence of a window is, as false alarms in 30 days.
+
+.. math:: A = \frac{P}{(\mathrm{hop} / W_{30}) / S}
+
+P is the probability of evidence as strong as this when nothing is wrong (placed by the replay), W30 the base windows of 30
+days, and S the number of scales that share the budget; a scale is tested at its hop. Expectations add whatever the
+dependence, so firing when A is at most b gives at most b false alarms in 30 days, in expectation, if windows of traffic are
+exchangeable with those of the reference in their season.
+
+"Major" is said by a test of a minimum effect: that a change is larger than somebody cares about, not merely not zero.
+
+References
+----------
+.. [1] Potgieter, van Zyl, Schutte, Lombard (2023), "The Population Resemblance Statistic", arXiv 2307.11878.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import chndtr, ndtri
+
+from detectors.arrays import BoolArray, FloatArray
+from detectors.calibration.calibrated import Calibration
+from detectors.calibration.past import Past
+from detectors.calibration.replay import Replay, spent, strength
+from detectors.calibration.traits import KINDS
+
+__all__ = ["MAJOR_EFFECT", "Alarm", "Judgement"]
+
+MAJOR_EFFECT: Final = 0.02
+"""Excess PSI that a major change is surely beyond: about 0.14 standard deviations."""
+
+_MAJOR_SURE: Final = 1e-3
+_MAJOR_SCALE: Final = 6
+_POWER_Z: Final = 0.84  # of 80 %
+_LEAST: Final = 1e-300
+_STEPS: Final = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judgement:
+    """What one window shows, by column; NaN where it says nothing.
+
+    Parameters
+    ----------
+    pvalues, effects, direction : ndarray of float64, shape [3, n_columns]
+        Of values, missing and invalid, in the order of `KINDS`; direction is standardised, positive is up.
+    known : ndarray of bool, shape [3, n_columns]
+        Which of them the reference has a spread of; what is not known is to be tested exactly.
+    location, scale, omnibus : ndarray of float64, shape [n_columns]
+        P-values that those of the values were combined from.
+    effective_rows : ndarray of float64, shape [n_columns]
+        Independent rows against a known distribution that the window is worth, for its location.
+    test_groups : ndarray of int64, shape [n_columns]
+        Groups after merging, 0 where values were not tested.
+    major : ndarray of bool, shape [3, n_columns]
+        Whether the change is surely larger than `MAJOR_EFFECT`.
+    """
+
+    pvalues: FloatArray
+    effects: FloatArray
+    direction: FloatArray
+    known: BoolArray
+    location: FloatArray
+    scale: FloatArray
+    omnibus: FloatArray
+    effective_rows: FloatArray
+    test_groups: npt.NDArray[np.int64]
+    major: BoolArray
+
+
+class Alarm:
+    """Judges windows of traffic.
+
+    Parameters
+    ----------
+    past : Past
+    replay : Replay or None
+        Without one, evidence is taken at its word.
+    n_columns : int
+    """
+
+    def __init__(self, past: Past, replay: Replay | None, n_columns: int) -> None:
+        self.past = past
+        self.replay = replay
+        self._calibration = Calibration(past)
+        self._n_columns = n_columns
+        self._lines: dict[tuple[int, float], float] = {}
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Scales that the reference is long enough for."""
+        return self.past.scales
+
+    def judge(self, segments: npt.NDArray[np.int64], hours: npt.NDArray[np.int64], scale: int) -> Judgement:
+        """Judge one window.
+
+        Parameters
+        ----------
+        segments : ndarray of int64, shape [n_base_windows, n_segments]
+            Counts of its base windows with rows, see `Reference.segments`.
+        hours : ndarray of int64, shape [n_base_windows]
+            Hour of the week at which each begins, in the model's time zone.
+        scale : int
+            One of `scales`.
+
+        Returns
+        -------
+        Judgement
+        """
+        traits = self.past.traits
+        groups = traits.groups(segments)
+        found = self._calibration.window(groups, self.past.strata(hours), scale)
+        which = self.past.which(traits.rows(groups.sum(axis=0)))
+        axes, dof = self._axes(which, scale)
+        with np.errstate(invalid="ignore"):
+            distance = dof / np.maximum(axes, 1) * found.square[0]
+            beyond = 1 - chndtr(distance, dof, MAJOR_EFFECT / found.least_variance[0])
+        place = traits.kind, traits.column
+        values = traits.kind == 0
+        groups_after = np.zeros(self._n_columns, dtype=np.int64)
+        groups_after[traits.column[values]] = np.where(axes > 0, axes + 1, 0)[values]
+        return Judgement(
+            pvalues=self._spread(place, found.pvalue[0]),
+            effects=self._spread(place, found.effect[0]),
+            direction=self._spread(place, found.direction[0]),
+            known=~np.isnan(self._spread(place, np.ones(traits.kind.size))),
+            location=self._spread(place, found.location[0])[0],
+            scale=self._spread(place, found.scale[0])[0],
+            omnibus=self._spread(place, found.omnibus[0])[0],
+            effective_rows=1 / self._spread(place, found.variance[0])[0],
+            test_groups=groups_after,
+            major=(self._spread(place, beyond) < _MAJOR_SURE) & (scale >= min(_MAJOR_SCALE, max(self.scales))),
+        )
+
+    def rate(self, pvalues: FloatArray, effects: FloatArray, effect_threshold: float, scale: int) -> float:
+        """False alarms in 30 days at the strength of this evidence.
+
+        Parameters
+        ----------
+        pvalues, effects : ndarray of float64, shape [n_tests]
+            NaN for those that could not be made.
+        effect_threshold : float
+        scale : int
+
+        Returns
+        -------
+        float
+            NaN where nothing could be tested.
+        """
+        evidence = strength(pvalues, effects, effect_threshold)
+        placed = evidence if self.replay is None else self.replay.tables[scale].placed(evidence)
+        return float(placed) / spent(scale, self.past)
+
+    def line(self, budget: float, n_tests: int, scale: int) -> float:
+        """P-value at or below which a test, one of so many, is evidence enough for an alarm.
+
+        Parameters
+        ----------
+        budget : float
+            False alarms in 30 days.
+        n_tests : int
+        scale : int
+        """
+        key = scale, budget
+        if key not in self._lines:
+            self._lines[key] = self._line(budget * spent(scale, self.past), scale)
+        return self._lines[key] / max(n_tests, 1)
+
+    def smallest_shift(
+        self, judgement: Judgement, numeric: BoolArray, line: float, effect_threshold: float
+    ) -> FloatArray:
+        r"""Shift of the mean, in standard deviations of the reference, that this window would show four times in five.
+
+        .. math:: d_{80} = (z_c + 0.84) \sqrt{V_1} / c_1, \quad c_1 = 0.967 \text{ for deciles}
+
+        or what passes the effect gate as often, whichever is larger.
+
+        Returns
+        -------
+        ndarray of float64, shape [n_columns]
+            NaN for columns without an order, or without a test.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = np.sqrt(1 / judgement.effective_rows)
+            by_test = (-ndtri(max(line, _LEAST) / 6) + _POWER_Z) * error
+            by_gate = np.sqrt(effect_threshold) + _POWER_Z * error
+            shift = np.maximum(by_test, by_gate) / _steepness(judgement.test_groups)
+        return np.where(numeric, shift, np.nan)
+
+    def _line(self, probability: float, scale: int) -> float:
+        if self.replay is None:
+            return min(probability, 1.0)
+        table = self.replay.tables[scale]
+        low, high = np.log(_LEAST), 0.0
+        for _ in range(_STEPS):
+            middle = (low + high) / 2
+            if float(table.placed(np.exp(middle))) <= probability:
+                low = middle
+            else:
+                high = middle
+        return float(np.exp(low))
+
+    def _axes(self, which: npt.NDArray[np.int64], scale: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Number of principal axes of each trait as it was tested, and the degrees of freedom of their sum."""
+        axes, dof = np.zeros(which.size, dtype=np.int64), np.ones(which.size)
+        for basis in np.unique(which[which >= 0]).tolist():
+            fit, own = self._calibration.fit(basis), self.past.bases[basis].traits
+            mine = which[own] == basis
+            axes[own[mine]] = fit.axes.sizes[mine]
+            dof[own[mine]] = fit.variability[scale].omnibus_dof[mine]
+        return axes, dof
+
+    def _spread(self, place: tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]], values: FloatArray) -> FloatArray:
+        result = np.full((len(KINDS), self._n_columns), np.nan)
+        result[place] = values
+        return result
+
+
+def _steepness(groups: npt.NDArray[np.int64]) -> FloatArray:
+    r""":math:`c_1 = \sum_k \Phi_{1k} (\varphi(z_{k-1}) - \varphi(z_k))` for equal groups of a normal column."""
+    known = {size: _steepness_of(size) for size in np.unique(groups).tolist()}
+    return np.array([known[size] for size in groups.tolist()])
+
+
+def _steepness_of(groups: int) -> float:
+    if groups < 2:  # noqa: PLR2004 - nothing can move between fewer than two groups
+        return float("nan")
+    z = ndtri(np.arange(1, groups) / groups)
+    density = np.concatenate([[0.0], np.exp(-0.5 * np.square(z)) / np.sqrt(2 * np.pi), [0.0]])
+    slope = np.arange(groups) - (groups - 1) / 2
+    slope /= np.sqrt(np.mean(np.square(slope)))
+    return float((slope * (density[:-1] - density[1:])).sum())

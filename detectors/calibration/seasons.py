@@ -1,0 +1,87 @@
+"""Seasons: which base windows are alike when nothing is wrong.
+
+A base window is compared with the reference's windows of the same stratum (its hour of day, say). Which strata are used is
+decided by the reference itself: those whose means predict its windows best out of sample. Without strata the test stays
+valid, for a season then is part of what windows naturally differ by, but it is blind: a shift at night looks like noon.
+"""
+
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["HOURS_OF_WEEK", "REPEATS_MIN", "SEASONS", "Season", "candidates", "repeats", "strata"]
+
+Season: TypeAlias = Literal["none", "day_type", "day_of_week", "hour_of_day", "hour_of_day_type", "hour_of_week"]
+"""A day's type is workday or weekend."""
+
+SEASONS: Final[tuple[Season, ...]] = (
+    "none",
+    "day_type",
+    "day_of_week",
+    "hour_of_day",
+    "hour_of_day_type",
+    "hour_of_week",
+)
+
+HOURS_OF_WEEK: Final = 168
+REPEATS_MIN: Final = 4
+"""A stratum that came fewer times has no mean to speak of."""
+
+_DAY_S: Final = 86_400
+_WEEKEND: Final = (5, 6)
+_OF_HOURS: Final[tuple[Season, ...]] = ("none", "hour_of_day", "hour_of_day_type", "hour_of_week")
+_OF_DAYS: Final[tuple[Season, ...]] = ("none", "day_type", "day_of_week")
+
+
+def candidates(base_s: int) -> tuple[Season, ...]:
+    """Seasons that make sense for base windows of so many seconds."""
+    if base_s < _DAY_S:
+        return _OF_HOURS
+    return _OF_DAYS if base_s == _DAY_S else ("none",)
+
+
+def strata(season: Season, hours: npt.NDArray[np.int64], weekend: tuple[int, ...] = _WEEKEND) -> npt.NDArray[np.int64]:
+    """Stratum of each base window.
+
+    Parameters
+    ----------
+    season : str
+    hours : ndarray of int64
+        Hour of the week at which each begins, in the model's time zone; Monday 00:00 is 0.
+    weekend : tuple of int
+        Days of the weekend; Monday is 0.
+
+    Returns
+    -------
+    ndarray of int64
+        From 0 up to and without `HOURS_OF_WEEK`.
+    """
+    day, hour = np.divmod(hours, 24)
+    off = np.isin(day, weekend).astype(np.int64)
+    match season:
+        case "none":
+            return np.zeros_like(hours)
+        case "day_type":
+            return off
+        case "day_of_week":
+            return day
+        case "hour_of_day":
+            return hour
+        case "hour_of_day_type":
+            return hour + 24 * off
+        case "hour_of_week":
+            return hours
+
+
+def repeats(of_window: npt.NDArray[np.int64], base_s: int) -> float:
+    """How often a stratum comes: the harmonic mean over windows, counted in days for windows that lie within an hour.
+
+    Returns
+    -------
+    float
+        0 if one of them comes fewer than `REPEATS_MIN` times.
+    """
+    within = max(1, 3600 // base_s)
+    times = np.unique(of_window, return_counts=True)[1] / within
+    return float(times.size / (1 / times).sum()) if times.min() >= REPEATS_MIN else 0.0
