@@ -24,16 +24,17 @@ class Verdicts:
     fires : ndarray of bool, shape [n_windows]
         At the rule's default setting.
     scores : ndarray of float64, shape [n_windows], optional
-        Larger is more drift. A rule with scores is also judged with the threshold that an oracle gives it.
-    notices : ndarray of bool, shape [n_windows], optional
-        Where the rule has a state machine of its own; otherwise every rule gets the same one from `scoring.notices`.
+        Larger is more drift. A rule with scores is judged at equal false alarms with the threshold that an oracle gives it,
+        one without as it is.
+    holds : ndarray of bool, shape [n_windows], optional
+        Hours that keep an open episode open, where that is easier than opening one (hysteresis).
     facts : mapping of str to float
         Numbers about the stream that are averaged over seeds and printed, such as what a replay expects.
     """
 
     fires: npt.NDArray[np.bool_]
     scores: npt.NDArray[np.float64] | None = None
-    notices: npt.NDArray[np.bool_] | None = None
+    holds: npt.NDArray[np.bool_] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
 
