@@ -24,10 +24,11 @@ from scipy.special import chndtr, ndtri
 from detectors.arrays import BoolArray, FloatArray
 from detectors.calibration.calibrated import Calibration
 from detectors.calibration.past import Past
+from detectors.calibration.pvalues import Findings
 from detectors.calibration.replay import Replay, spent, strength
-from detectors.calibration.traits import KINDS
+from detectors.calibration.traits import KINDS, Traits
 
-__all__ = ["MAJOR_EFFECT", "Alarm", "Judgement"]
+__all__ = ["MAJOR_EFFECT", "Alarm", "Judgement", "judgement_of", "smallest_shift"]
 
 MAJOR_EFFECT: Final = 0.02
 """Excess PSI that a major change is surely beyond: about 0.14 standard deviations."""
@@ -110,30 +111,11 @@ class Alarm:
         -------
         Judgement
         """
-        traits = self.past.traits
-        groups = traits.groups(segments)
-        found = self._calibration.window(groups, self.past.strata(hours), scale)
-        which = self.past.which(traits.rows(groups.sum(axis=0)))
-        axes, dof = self._axes(which, scale)
-        with np.errstate(invalid="ignore"):
-            distance = dof / np.maximum(axes, 1) * found.square[0]
-            beyond = 1 - chndtr(distance, dof, MAJOR_EFFECT / found.least_variance[0])
-        place = traits.kind, traits.column
-        values = traits.kind == 0
-        groups_after = np.zeros(self._n_columns, dtype=np.int64)
-        groups_after[traits.column[values]] = np.where(axes > 0, axes + 1, 0)[values]
-        return Judgement(
-            pvalues=self._spread(place, found.pvalue[0]),
-            effects=self._spread(place, found.effect[0]),
-            direction=self._spread(place, found.direction[0]),
-            known=~np.isnan(self._spread(place, np.ones(traits.kind.size))),
-            location=self._spread(place, found.location[0])[0],
-            scale=self._spread(place, found.scale[0])[0],
-            omnibus=self._spread(place, found.omnibus[0])[0],
-            effective_rows=1 / self._spread(place, found.variance[0])[0],
-            test_groups=groups_after,
-            major=(self._spread(place, beyond) < _MAJOR_SURE) & (scale >= min(_MAJOR_SCALE, max(self.scales))),
+        found = self._calibration.window(
+            self.past.traits.groups(segments), self.past.strata(hours), lambda fit: fit.variability[scale]
         )
+        may_be_major = scale >= min(_MAJOR_SCALE, max(self.scales))
+        return judgement_of(found, self.past.traits, self._n_columns, may_be_major=may_be_major)
 
     def rate(self, pvalues: FloatArray, effects: FloatArray, effect_threshold: float, scale: int) -> float:
         """False alarms in 30 days at the strength of this evidence.
@@ -169,27 +151,6 @@ class Alarm:
             self._lines[key] = self._line(budget * spent(scale, self.past), scale)
         return self._lines[key] / max(n_tests, 1)
 
-    def smallest_shift(
-        self, judgement: Judgement, numeric: BoolArray, line: float, effect_threshold: float
-    ) -> FloatArray:
-        r"""Shift of the mean, in standard deviations of the reference, that this window would show four times in five.
-
-        .. math:: d_{80} = (z_c + 0.84) \sqrt{V_1} / c_1, \quad c_1 = 0.967 \text{ for deciles}
-
-        or what passes the effect gate as often, whichever is larger.
-
-        Returns
-        -------
-        ndarray of float64, shape [n_columns]
-            NaN for columns without an order, or without a test.
-        """
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error = np.sqrt(1 / judgement.effective_rows)
-            by_test = (-ndtri(max(line, _LEAST) / 6) + _POWER_Z) * error
-            by_gate = np.sqrt(effect_threshold) + _POWER_Z * error
-            shift = np.maximum(by_test, by_gate) / _steepness(judgement.test_groups)
-        return np.where(numeric, shift, np.nan)
-
     def _line(self, probability: float, scale: int) -> float:
         if self.replay is None:
             return min(probability, 1.0)
@@ -203,20 +164,52 @@ class Alarm:
                 high = middle
         return float(np.exp(low))
 
-    def _axes(self, which: npt.NDArray[np.int64], scale: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        """Number of principal axes of each trait as it was tested, and the degrees of freedom of their sum."""
-        axes, dof = np.zeros(which.size, dtype=np.int64), np.ones(which.size)
-        for basis in np.unique(which[which >= 0]).tolist():
-            fit, own = self._calibration.fit(basis), self.past.bases[basis].traits
-            mine = which[own] == basis
-            axes[own[mine]] = fit.axes.sizes[mine]
-            dof[own[mine]] = fit.variability[scale].omnibus_dof[mine]
-        return axes, dof
 
-    def _spread(self, place: tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]], values: FloatArray) -> FloatArray:
-        result = np.full((len(KINDS), self._n_columns), np.nan)
+def smallest_shift(judgement: Judgement, numeric: BoolArray, line: float, effect_threshold: float) -> FloatArray:
+    r"""Shift of the mean, in standard deviations of the reference, that this window would show four times in five.
+
+    .. math:: d_{80} = (z_c + 0.84) \sqrt{V_1} / c_1, \quad c_1 = 0.967 \text{ for deciles}
+
+    or what passes the effect gate as often, whichever is larger.
+
+    Returns
+    -------
+    ndarray of float64, shape [n_columns]
+        NaN for columns without an order, or without a test.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(1 / judgement.effective_rows)
+        by_test = (-ndtri(max(line, _LEAST) / 6) + _POWER_Z) * error
+        by_gate = np.sqrt(effect_threshold) + _POWER_Z * error
+        shift = np.maximum(by_test, by_gate) / _steepness(judgement.test_groups)
+    return np.where(numeric, shift, np.nan)
+
+
+def judgement_of(found: Findings, traits: Traits, n_columns: int, *, may_be_major: bool) -> Judgement:
+    """Findings of one window, by column."""
+    place = traits.kind, traits.column
+
+    def by_column(values: FloatArray) -> FloatArray:
+        result = np.full((len(KINDS), n_columns), np.nan)
         result[place] = values
         return result
+
+    with np.errstate(invalid="ignore"):
+        distance = found.dof[0] / np.maximum(found.axes[0], 1) * found.square[0]
+        beyond = 1 - chndtr(distance, found.dof[0], MAJOR_EFFECT / found.least_variance[0])
+    groups = by_column(np.where(found.axes[0] > 0, found.axes[0] + 1, 0))[0]
+    return Judgement(
+        pvalues=by_column(found.pvalue[0]),
+        effects=by_column(found.effect[0]),
+        direction=by_column(found.direction[0]),
+        known=~np.isnan(by_column(np.ones(traits.kind.size))),
+        location=by_column(found.location[0])[0],
+        scale=by_column(found.scale[0])[0],
+        omnibus=by_column(found.omnibus[0])[0],
+        effective_rows=1 / by_column(found.variance[0])[0],
+        test_groups=np.nan_to_num(groups).astype(np.int64),
+        major=(by_column(beyond) < _MAJOR_SURE) & may_be_major,
+    )
 
 
 def _steepness(groups: npt.NDArray[np.int64]) -> FloatArray:

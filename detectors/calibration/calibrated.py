@@ -1,6 +1,6 @@
 """A calibration on all windows of a past, or on all but those held out, in whichever bases are asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from detectors.arrays import BoolArray, FloatArray, IndexArray, sums
 from detectors.calibration.fit import Fit
 from detectors.calibration.past import Past
 from detectors.calibration.pvalues import Findings
+from detectors.calibration.variability import Variability
 
 __all__ = ["Calibration"]
 
@@ -38,16 +39,22 @@ class Calibration:
             self._fits[basis] = self.past.fit(basis, self._held_out)
         return self._fits[basis]
 
-    def window(self, groups: npt.NDArray[np.int64], of_window: npt.NDArray[np.int64], scale: int) -> Findings:
+    def window(
+        self,
+        groups: npt.NDArray[np.int64],
+        of_window: npt.NDArray[np.int64],
+        variability: Callable[[Fit], Variability],
+    ) -> Findings:
         """What one window shows.
 
         Parameters
         ----------
         groups : ndarray of int64, shape [n_base_windows, n_groups]
-            Counts of its base windows, which may be fewer than `scale` where some had no rows.
+            Counts of its base windows; those without rows may be left out.
         of_window : ndarray of int64, shape [n_base_windows]
             Their strata.
-        scale : int
+        variability : callable
+            Of windows that are as long, by the calibration in a basis.
 
         Returns
         -------
@@ -56,8 +63,8 @@ class Calibration:
         """
         which = self.past.which(self.past.traits.rows(groups.sum(axis=0)))[None]
         found = {
-            basis: self.fit(basis).findings(groups[:, self.past.bases[basis].groups], of_window, scale)
-            for basis in _used(which)
+            basis: fit.findings(groups[:, self.past.bases[basis].groups], of_window, variability(fit))
+            for basis, fit in ((basis, self.fit(basis)) for basis in _used(which))
         }
         return _assembled(found, self.past, which)
 
@@ -88,7 +95,9 @@ class Calibration:
             excess = fit.expectation.excess(
                 fit.directions(own), np.repeat(rows, fit.axes.turn.sizes, axis=-1), of_window
             )
-            found[basis] = fit.of_excess(_before(excess, scale, ends), _before(rows, scale, ends), scale)
+            found[basis] = fit.of_excess(
+                _before(excess, scale, ends), _before(rows, scale, ends), fit.variability[scale]
+            )
         return _assembled(found, self.past, which)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from detectors.arrays import BoolArray, FloatArray
+from detectors.arrays import BoolArray, FloatArray, IndexArray
 from detectors.calibration.components import Basis
 from detectors.calibration.history import Expectation, History
 from detectors.calibration.pvalues import Findings, findings
@@ -25,6 +25,8 @@ class Fit:
     ----------
     traits : Traits
         Those of the basis.
+    place : ndarray of intp, shape [n_traits]
+        Their numbers among all traits.
     axes : Axes
     directions : RaggedMap
         Counts of the basis's groups to sums of each axis.
@@ -36,13 +38,16 @@ class Fit:
     """
 
     traits: Traits
+    place: IndexArray
     axes: Axes
     directions: RaggedMap
     expectation: Expectation
     variability: dict[int, Variability]
     rows_min: int
 
-    def findings(self, groups: npt.NDArray[np.int64], of_window: npt.NDArray[np.int64], scale: int) -> Findings:
+    def findings(
+        self, groups: npt.NDArray[np.int64], of_window: npt.NDArray[np.int64], variability: Variability
+    ) -> Findings:
         """What one window of some base windows shows.
 
         Parameters
@@ -51,16 +56,17 @@ class Fit:
             Of the basis.
         of_window : ndarray of int64, shape [n_base_windows]
             Their strata.
-        scale : int
+        variability : Variability
+            Of windows that are as long.
         """
         rows = np.add.reduceat(groups, self.traits.starts, axis=-1).astype(np.float64)
         expected = np.repeat(rows, self.axes.turn.sizes, axis=-1) * self.expectation.means[of_window]
         excess = self.directions(groups.sum(axis=0)) - expected.sum(axis=0)
-        return self.of_excess(excess[None], rows.sum(axis=0)[None], scale)
+        return self.of_excess(excess[None], rows.sum(axis=0)[None], variability)
 
-    def of_excess(self, excess: FloatArray, rows: FloatArray, scale: int) -> Findings:
+    def of_excess(self, excess: FloatArray, rows: FloatArray, variability: Variability) -> Findings:
         """What windows show whose sums are known: [n_windows, n_axes], [n_windows, n_traits]."""
-        return findings(excess, rows, self.traits, self.axes, self.variability[scale], rows_min=self.rows_min)
+        return findings(excess, rows, self.traits, self.axes, variability, rows_min=self.rows_min)
 
 
 def fit(
@@ -96,6 +102,7 @@ def fit(
     known = own.reference_rows if held_out is None else own.reference_rows - history.rows[held_out].sum(axis=0)
     return Fit(
         traits=own,
+        place=basis.traits,
         axes=axes,
         directions=basis.components.then(axes.turn),
         expectation=Expectation(means=axes.turn(expectation.means)),

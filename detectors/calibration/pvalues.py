@@ -50,6 +50,8 @@ class Findings:
         Sum of z^2 over the principal axes.
     least_variance : ndarray of float64
         The least V among them.
+    axes, dof : ndarray of float64
+        Number of principal axes, and the degrees of freedom of their sum of squares.
     """
 
     pvalue: FloatArray
@@ -61,6 +63,8 @@ class Findings:
     variance: FloatArray
     square: FloatArray
     least_variance: FloatArray
+    axes: FloatArray
+    dof: FloatArray
 
 
 def findings(
@@ -110,6 +114,8 @@ def findings(
         variance=_unless(silent, own_variance),
         square=_unless(silent, square),
         least_variance=_unless(silent, _over_principal(np.minimum, variance, axes, 1.0)),
+        axes=_unless(silent, axes.sizes.astype(np.float64)),
+        dof=_unless(silent, nu),
     )
 
 

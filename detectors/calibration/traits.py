@@ -66,13 +66,14 @@ class Traits:
     @cached_property
     def reference_rows(self) -> npt.NDArray[np.int64]:
         """Rows of the reference; shape [n_traits]."""
-        return sums(self.reference, self.starts)
+        return np.asarray(sums(self.reference, self.starts))
 
     def places(self, traits: IndexArray) -> IndexArray:
         """Groups of some traits."""
         starts, sizes = self.starts[traits], self.sizes[traits]
         inside = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return (np.repeat(starts, sizes) + inside).astype(np.intp)
+        places: IndexArray = (np.repeat(starts, sizes) + inside).astype(np.intp)
+        return places
 
     def only(self, traits: IndexArray) -> "Traits":
         """Some of the traits, for all that does not read segments."""
@@ -91,7 +92,7 @@ class Traits:
 
     def rows(self, groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Rows of each trait: [..., n_groups] to [..., n_traits]."""
-        return sums(groups, self.starts)
+        return np.asarray(sums(groups, self.starts))
 
 
 def traits_of(reference: Reference) -> Traits:

@@ -93,6 +93,10 @@ class Variability:
         Degrees of freedom of `excess`.
     omnibus_dof : ndarray of float64, shape [n_traits]
         Degrees of freedom of the sum of squares of the principal axes.
+    block_variance : ndarray of float64, shape [n_axes]
+        Out-of-sample variance of a block.
+    lag : ndarray of float64, shape [n_axes]
+        Correlation of a block with the next one; not below 0.
     n_blocks : int
     """
 
@@ -101,6 +105,8 @@ class Variability:
     own: FloatArray
     dof: FloatArray
     omnibus_dof: FloatArray
+    block_variance: FloatArray
+    lag: FloatArray
     n_blocks: int
 
     def variance(self, rows: FloatArray, sizes: IndexArray) -> FloatArray:
@@ -217,6 +223,8 @@ class _Moments:
             own=own,
             dof=np.maximum(dof * (1 - lag**2) / (1 + lag**2), 1.0),
             omnibus_dof=_omnibus_dof(self.standardised, self.counted, axes),
+            block_variance=self.variance,
+            lag=lag,
             n_blocks=int(self.standardised.shape[0]),
         )
 
