@@ -93,7 +93,10 @@ class Windows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """An alert episode. Times are RFC 3339: `opened_at` and `windows` in event time, all else when it was done."""
+    """An alert episode. Times are RFC 3339: `opened_at` and `windows` in event time, all else when it was done.
+
+    `outcome` is the last of `outcomes`, with the last link that was given.
+    """
 
     format: str = EPISODE_FORMAT
     id: str
@@ -114,6 +117,7 @@ class Episode:
     acknowledged: Acknowledged | None = None
     silenced_until: str | None = None
     outcome: Outcome | None = None
+    outcomes: tuple[Outcome, ...] = ()
     evidence: Mapping[str, Any] | None = None
 
 
@@ -215,6 +219,7 @@ def decision_document(decision: Decision, state: AlertState, changes: tuple[Epis
             "window": span_of(decision),
             "verdict": decision.verdict,
             "reason": decision.reason,
+            "clear": decision.is_clear,
             "correction": decision.correction,
             "decided_at": instant(at_us),
             "state": state.phase,

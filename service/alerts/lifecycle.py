@@ -5,14 +5,16 @@
             fire_after drifted in a row, and not cooling down
       ok  ---------------------------------------------------->  firing
           <----------------------------------------------------
-            resolve_after stable in a row | another reference | by hand
+            resolve_after clear in a row | another reference | by hand
 
-An undecided window says nothing: it neither counts nor breaks a row. Rows are counted during a cool-down too, so that drift
+An undecided window says nothing: it neither counts nor breaks a row. A stable one that is not clear, because its evidence is
+not far from an alarm, breaks the row of clear ones. Rows are counted during a cool-down too, so that drift
 which outlasts it opens an episode with its first window after it. A cool-down is of event time: a year that is replayed in a
 minute has the same episodes as a year that was lived through.
 
 One episode has one id, derived from what was seen and not from when it was computed. Its notices are numbered 1, 2, 3 ... as
-they are made; what is not sent (dry runs, a silenced episode, nobody to be told) has no number.
+they are made; what is not sent (dry runs, a silenced episode, nobody to be told) has no number. A retraining is started once
+an episode and target.
 """
 
 from collections.abc import Mapping
@@ -23,9 +25,10 @@ from service.alerts.decision import TIERS, Decision, Subject
 from service.alerts.documents import EpisodeChange, decision_document
 from service.alerts.notice import About, Resolution, derived_id, evidence_of
 from service.alerts.rules import Rules
-from service.alerts.state import AlertState, OpenEpisode
+from service.alerts.state import AlertState, OpenEpisode, Watch
 from service.alerts.telling import Telling
 from service.alerts.triggers import advanced, due
+from service.alerts.watchdog import raised, watch_document, watched
 from service.ports import OutboxNotice
 
 __all__ = ["Step", "close", "reference_changed", "step"]
@@ -77,7 +80,7 @@ def reference_changed(state: AlertState, subject: Subject, reference_id: str, ru
     if state.reference_id == reference_id:
         return Step(state=state)
     closed = close(state, subject, "reference_changed", rules, now_us)
-    return replace(closed, state=replace(_rows_forgotten(closed.state), reference_id=reference_id))
+    return replace(closed, state=replace(_rows_forgotten(closed.state), reference_id=reference_id, watch=Watch()))
 
 
 def close(
@@ -103,7 +106,7 @@ def close(
 
 
 def _decided(state: AlertState, decision: Decision, rules: Rules, now_us: int) -> Step:
-    state = replace(state, decided_until_us=decision.window_end_us)
+    state = replace(state, decided_until_us=decision.window_end_us, watch=watched(state.watch, decision))
     if decision.verdict == "drifted":
         state = _one_more_drifted(state, decision, rules)
         if state.episode is None:
@@ -111,7 +114,9 @@ def _decided(state: AlertState, decision: Decision, rules: Rules, now_us: int) -
         return _went_on_drifting(state, state.episode, decision, rules, now_us)
     state = replace(state, triggers=advanced(state.triggers, decision, rules))
     if decision.verdict == "stable":
-        state = replace(state, drifted_in_a_row=0, stable_in_a_row=state.stable_in_a_row + 1)
+        state = replace(
+            state, drifted_in_a_row=0, stable_in_a_row=state.stable_in_a_row + 1 if decision.is_clear else 0
+        )
         if state.stable_in_a_row >= rules.resolve_after:
             return close(state, decision.subject, "stable", rules, now_us, decision=decision)
     if state.episode is None:
@@ -141,7 +146,12 @@ def _opened_if_due(state: AlertState, decision: Decision, rules: Rules, now_us: 
     tier = decision.tier()
     episode = OpenEpisode(id=episode_id, reference_id=decision.reference_id, opened_at_us=end_us, tier=tier)
     telling = _telling(episode, subject, rules, now_us, decision).tell("drift.firing", rules.told("drift.firing"))
-    return _with_triggers(state, telling, decision, rules, tier=tier, evidence=telling.about.evidence)
+    watch = raised(state.watch, decision)
+    if watch.exceeded_us != state.watch.exceeded_us:
+        telling = telling.tell("budget.exceeded", rules.told("budget.exceeded"), watch=watch_document(watch))
+    return _with_triggers(
+        replace(state, watch=watch), telling, decision, rules, tier=tier, evidence=telling.about.evidence
+    )
 
 
 def _went_on_drifting(state: AlertState, episode: OpenEpisode, decision: Decision, rules: Rules, now_us: int) -> Step:
@@ -169,10 +179,10 @@ def _with_triggers(
     for rule, fired in due(state.triggers, telling.episode.id, decision, rules):
         if fired.dry:
             telling = replace(telling, dry_targets=(*telling.dry_targets, rule.target))
-        elif telling.is_silenced:
+        elif telling.is_silenced or rule.target in telling.episode.retrained:
             continue
         else:
-            telling = telling.tell("retrain", (rule.target,))
+            telling = telling.tell_to_retrain(rule.target)
         triggers[rule.key] = fired
     return Step(
         state=replace(state, episode=telling.episode, triggers=triggers),

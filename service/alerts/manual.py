@@ -4,7 +4,7 @@ Whoever calls them writes both back under the revisions they were read with.
 """
 
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 
 from service.alerts.decision import Subject
 from service.alerts.documents import Acknowledged, Episode, Outcome
@@ -12,13 +12,17 @@ from service.alerts.lifecycle import Step, close
 from service.alerts.notice import instant
 from service.alerts.rules import Rules
 from service.alerts.state import AlertState
+from service.alerts.watchdog import accepted
 
 __all__ = ["acknowledge", "report_outcome", "resolve", "silence"]
 
+_OUTCOMES_MAX: Final = 20
 
-def acknowledge(episode: Episode, by: str, at_us: int) -> Episode:
-    """Note that somebody has seen it; the first one stands."""
-    return replace(episode, acknowledged=episode.acknowledged or Acknowledged(by=by, at=instant(at_us)))
+
+def acknowledge(state: AlertState, episode: Episode, by: str, at_us: int) -> tuple[AlertState, Episode]:
+    """Note that somebody has seen it, and takes it for drift; the first one stands."""
+    acknowledged = episode.acknowledged or Acknowledged(by=by, at=instant(at_us))
+    return accepted(state, episode), replace(episode, acknowledged=acknowledged)
 
 
 def silence(state: AlertState, episode: Episode, until_us: int) -> tuple[AlertState, Episode]:
@@ -38,8 +42,20 @@ def resolve(state: AlertState, episode: Episode, by: str, rules: Rules, now_us: 
 
 
 def report_outcome(
-    episode: Episode, outcome: Literal["started", "succeeded", "failed"], link: str | None, at_us: int
-) -> Episode:
-    """Note what the pipeline says of its retraining; the last word stands, with the last link."""
-    known = None if episode.outcome is None else episode.outcome.link
-    return replace(episode, outcome=Outcome(state=outcome, link=link or known, at=instant(at_us)))
+    state: AlertState,
+    episode: Episode,
+    outcome: Literal["started", "succeeded", "failed"],
+    link: str | None,
+    at_us: int,
+) -> tuple[AlertState, Episode]:
+    """Note what a pipeline says of its retraining; one that succeeded says that there was drift.
+
+    All reports are kept, up to a number, and the last word stands. To repeat it changes nothing: pipelines try again.
+    """
+    last = episode.outcome
+    if last is not None and last.state == outcome and link in (None, last.link):
+        return state, episode
+    reported = Outcome(state=outcome, link=link or (None if last is None else last.link), at=instant(at_us))
+    before = episode.outcomes or (() if last is None else (last,))
+    told = replace(episode, outcome=reported, outcomes=(*before, reported)[-_OUTCOMES_MAX:])
+    return accepted(state, episode) if outcome == "succeeded" else state, told

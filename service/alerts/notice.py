@@ -43,7 +43,17 @@ _LABEL_MAX: Final = 100  # characters of a bin's label: categories may be long
 _COLUMNS_BYTES_MAX: Final = 17_000  # of 20,000; the rest is at most 1.5 kB of names and links, and an envelope
 _DIGITS: Final = 6  # of a number: nobody reads more in a message
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_QUOTED: Final = ("window", "verdict", "tier", "calibration", "false_alarms_per_30d", "budget_per_30d", "rows")
+_QUOTED: Final = (
+    "window",
+    "scale",
+    "verdict",
+    "tier",
+    "calibration",
+    "false_alarms_per_30d",
+    "budget_per_30d",
+    "replayed_false_alarms_per_30d",
+    "rows",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +98,7 @@ def evidence_of(evaluation: Mapping[str, Any] | None) -> dict[str, Any]:
         {"name": name} | column for name, column in evaluation["columns"].items() if column["verdict"] == "drifted"
     ]
     drifted.sort(key=lambda column: (_or(column["pvalue"], 1.0), -_or(column["effect"], 0.0), column["name"]))
-    quoted = {name: _short(evaluation[name]) for name in _QUOTED}
+    quoted = {name: _short(evaluation.get(name)) for name in _QUOTED}
     return quoted | {"columns": _fitting(drifted), "columns_drifted": len(drifted)}
 
 
@@ -100,8 +110,9 @@ def notice_document(
     sequence: int,
     episode_id: str | None,
     reason: Resolution | None = None,
+    watch: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """A notice as `driftline.notice/1`."""
+    """A notice as `driftline.notice/1`; `watch` is what the watchdog says, where it is about that."""
     subject = about.subject
     return {
         "format": NOTICE_FORMAT,
@@ -116,6 +127,7 @@ def notice_document(
         "reference_id": about.reference_id,
         "at": instant(about.at_us),
         **about.evidence,
+        "watch": watch,
         "links": _links(about),
     }
 

@@ -1,12 +1,14 @@
 """What the owner of a model decided about alerts, in the units that the lifecycle counts in."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from service.alerts.decision import Decision
 from service.domain.configuration import ModelConfiguration, TriggerConfiguration
 from service.domain.durations import parse_duration_s
 from service.domain.targets import NoticeKind, TargetConfiguration
@@ -14,6 +16,7 @@ from service.domain.targets import NoticeKind, TargetConfiguration
 __all__ = ["Rules", "TriggerRule", "rules_of"]
 
 _US_PER_S: Final = 1_000_000
+_ROUNDING: Final = 1e-9  # of weights: 0.7 and 0.1 are to reach 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +26,23 @@ class TriggerRule:
     Parameters
     ----------
     key : str
-        Of what the trigger looks at. Its cool-down and dry run may be changed without making another trigger of it.
+        Of what the trigger looks at. How often it may fire, and its dry run, may be changed without making another of it.
     target : str
     roles : frozenset of str
     columns : frozenset of str or None
         Only these count; None for all.
     columns_min, windows_min : int
         So many columns, in so many drifted decisions in a row.
+    weights : mapping of str to float
+        Of columns that do not weigh 1; those of weight 0 do not count.
+    weight_min : float
+        So much weight together.
+    tier : str
+        That drift is asked for where it has a calibrated rate.
     cool_down_us : int
         In event time.
+    limit : (int, int) or None
+        At most so many times in so many microseconds of event time.
     dry_run : bool or None
         None: as long as the calibration is not verified.
     """
@@ -42,15 +53,22 @@ class TriggerRule:
     columns: frozenset[str] | None = None
     columns_min: int = 1
     windows_min: int = 1
+    weights: Mapping[str, float] = field(default_factory=dict)
+    weight_min: float = 0.0
+    tier: str = "major"
     cool_down_us: int = 0
+    limit: tuple[int, int] | None = None
     dry_run: bool | None = None
 
-    def matches(self, drifted: Mapping[str, str]) -> bool:
-        """Whether enough of the drifted columns (name to role) are ones that count."""
-        counting = sum(
-            role in self.roles and (self.columns is None or name in self.columns) for name, role in drifted.items()
-        )
-        return counting >= self.columns_min
+    def matches(self, decision: Decision) -> bool:
+        """Whether enough columns that count have drifted."""
+        weights = [
+            self.weights.get(name, 1.0)
+            for name, role in decision.drifted_columns(self.tier).items()
+            if role in self.roles and (self.columns is None or name in self.columns)
+        ]
+        counting = sum(weight > 0 for weight in weights)
+        return counting >= self.columns_min and math.fsum(weights) >= self.weight_min * (1 - _ROUNDING)
 
     def is_dry(self, calibration: str | None) -> bool:
         """Whether nothing is sent to the target."""
@@ -64,7 +82,7 @@ class Rules:
     Parameters
     ----------
     fire_after, resolve_after : int
-        Drifted decisions in a row that open an episode, stable ones that close it.
+        Drifted decisions in a row that open an episode, clear ones that close it.
     cool_down_us : int
         In event time, from the end of the window that closed an episode; 0 for none.
     silence_after_us : int or None
@@ -78,7 +96,7 @@ class Rules:
     """
 
     fire_after: int = 1
-    resolve_after: int = 3
+    resolve_after: int = 6
     cool_down_us: int = 0
     silence_after_us: int | None = None
     notify: tuple[str, ...] = ()
@@ -109,18 +127,33 @@ def rules_of(
 
 
 def _trigger_rule(trigger: TriggerConfiguration) -> TriggerRule:
-    columns = None if trigger.columns is None else sorted(trigger.columns)
-    looks_at = [trigger.target, sorted(trigger.roles), columns, trigger.columns_min, trigger.windows_min]
     return TriggerRule(
-        key=f"{trigger.target}:{hashlib.sha256(msgspec.json.encode(looks_at)).hexdigest()[:16]}",
+        key=f"{trigger.target}:{hashlib.sha256(msgspec.json.encode(_looks_at(trigger))).hexdigest()[:16]}",
         target=trigger.target,
         roles=frozenset(trigger.roles),
         columns=None if trigger.columns is None else frozenset(trigger.columns),
         columns_min=trigger.columns_min,
         windows_min=trigger.windows_min,
+        weights=trigger.weights,
+        weight_min=trigger.weight_min or 0.0,
+        tier=trigger.tier,
         cool_down_us=_us(trigger.cool_down),
+        limit=_limit(trigger.max_count, trigger.max_per),
         dry_run=trigger.dry_run,
     )
+
+
+def _looks_at(trigger: TriggerConfiguration) -> Sequence[object]:
+    columns = None if trigger.columns is None else sorted(trigger.columns)
+    looks_at = [trigger.target, sorted(trigger.roles), columns, trigger.columns_min, trigger.windows_min]
+    if not trigger.weights and trigger.weight_min is None and trigger.tier == "major":
+        # A trigger from before there were weights and tiers keeps its key, and so its cool-down.
+        return looks_at
+    return [*looks_at, sorted(trigger.weights.items()), trigger.weight_min, trigger.tier]
+
+
+def _limit(count: int | None, per: str | None) -> tuple[int, int] | None:
+    return None if count is None or per is None else (count, _us(per))
 
 
 def _us(duration: str) -> int:

@@ -1,6 +1,7 @@
 """Alert state of one model version and segment, as it is kept between decisions.
 
 Written as JSON with a format, so that a release that does not know a newer one refuses it instead of forgetting half of it.
+What has come to it within a format has a default: states from before are read as if it had not happened yet.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import msgspec
 
 from service.errors import DriftlineError
 
-__all__ = ["AlertState", "OpenEpisode", "TriggerState", "decode_state", "encode_state"]
+__all__ = ["AlertState", "Fired", "OpenEpisode", "TriggerState", "Watch", "decode_state", "encode_state"]
 
 _FORMAT: Final = "driftline.alert/1"
 
@@ -31,6 +32,8 @@ class OpenEpisode:
         The highest that people were told of.
     silenced_until_us : int or None
         Until then it sends no notices.
+    retrained : tuple of str
+        Targets that it has told to retrain.
     """
 
     id: str
@@ -39,6 +42,15 @@ class OpenEpisode:
     sequence: int = 0
     tier: str | None = None
     silenced_until_us: int | None = None
+    retrained: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fired:
+    """That a trigger fired: at the end of which window, and whether this was a dry run."""
+
+    at_us: int
+    dry: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +66,43 @@ class TriggerState:
     fired_episode : str or None
     dry : bool
         That this was a dry run, which does not hold back a real one.
+    lately : tuple of Fired
+        As far back as its limit looks, if it has one.
     """
 
     in_a_row: int = 0
     fired_at_us: int | None = None
     fired_episode: str | None = None
     dry: bool = False
+    lately: tuple[Fired, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How a reference has kept to the budget of false alarms, since its first decision under one.
+
+    Parameters
+    ----------
+    since_us : int or None
+        Start of the first window that was decided.
+    windows : int
+        Windows that were decided.
+    expected : float
+        False alarms that the budget allows in them.
+    episodes : int
+        Episodes that were opened.
+    accepted : bool
+        Somebody took one of them for drift.
+    exceeded_us : int or None
+        End of the window with which there were too many episodes for the budget.
+    """
+
+    since_us: int | None = None
+    windows: int = 0
+    expected: float = 0.0
+    episodes: int = 0
+    accepted: bool = False
+    exceeded_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +118,16 @@ class AlertState:
     decided_until_us : int or None
         End of the last window that was decided.
     drifted_in_a_row, stable_in_a_row : int
-        Undecided windows neither count nor break a row.
+        Of stable ones only those that are clear count, and the others break the row. Undecided windows neither count nor
+        break a row.
     episode : OpenEpisode or None
     cool_until_us : int or None
         Windows that end until then open no episode.
     triggers : mapping of str to TriggerState
     silent_since_us : int or None
         Event time of the last row before a silence that was told of.
+    watch : Watch
+        Of the reference.
     """
 
     reference_id: str | None = None
@@ -93,6 +139,7 @@ class AlertState:
     cool_until_us: int | None = None
     triggers: Mapping[str, TriggerState] = field(default_factory=dict)
     silent_since_us: int | None = None
+    watch: Watch = Watch()
 
     @property
     def phase(self) -> Literal["ok", "firing"]:

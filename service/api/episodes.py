@@ -76,16 +76,20 @@ async def get_episode(request: Request, episode_id: str) -> dict[str, Any]:
 
 @router.post("/episodes/{episode_id}/acknowledge")
 async def acknowledge_episode(request: Request, episode_id: str, wanted: Acknowledgement) -> dict[str, Any]:
-    """Say that somebody has seen it."""
+    """Say that somebody has seen it, and takes it for drift."""
     context, row, now_us = await _asked(request, episode_id)
-    return await _put(context, row, acknowledge(decode_episode(row.document), wanted.by, now_us))
+    revision, state = await _state(context, row)
+    after, episode = acknowledge(state, decode_episode(row.document), wanted.by, now_us)
+    return await _put(context, row, episode, _change(row, revision, state, after))
 
 
 @router.post("/episodes/{episode_id}/outcome")
 async def report_episode_outcome(request: Request, episode_id: str, wanted: OutcomeReport) -> dict[str, Any]:
-    """Say what became of a retraining."""
+    """Say what became of a retraining; the same once more changes nothing."""
     context, row, now_us = await _asked(request, episode_id)
-    return await _put(context, row, report_outcome(decode_episode(row.document), wanted.state, wanted.link, now_us))
+    revision, state = await _state(context, row)
+    after, episode = report_outcome(state, decode_episode(row.document), wanted.state, wanted.link, now_us)
+    return await _put(context, row, episode, _change(row, revision, state, after))
 
 
 @router.post("/episodes/{episode_id}/silence")

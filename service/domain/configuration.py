@@ -11,6 +11,7 @@ from service.domain.declarations import ColumnDeclaration
 from service.domain.durations import Duration, ZoneName, parse_duration_s
 
 __all__ = [
+    "DAYS",
     "LearningConfiguration",
     "MetricsConfiguration",
     "ModelConfiguration",
@@ -26,6 +27,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
 _DAY_S = 86_400
 _QUARTER_S = 900  # offsets of time zones are whole quarters of an hour
 
@@ -37,13 +40,33 @@ class _Document(BaseModel):
 class PolicyConfiguration(_Document):
     """When a window counts as drifted, and when that becomes an alert."""
 
+    false_alarms_per_30d: float = Field(
+        default=1.0, gt=0, le=1000, description="false alarms that 30 days may have, where the reference is calibrated"
+    )
+    season: Literal["auto", "none", "day_type", "day_of_week", "hour_of_day", "hour_of_day_type", "hour_of_week"] = (
+        Field(
+            default="auto",
+            description="which base windows are alike; by default what predicts those of the reference best",
+        )
+    )
+    weekend: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        default=("sat", "sun"), max_length=7, description="days that are no workdays, for seasons"
+    )
     false_discovery_rate: float = Field(
-        default=0.05, gt=0, lt=1, description="q of Benjamini and Hochberg over the columns of a window"
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="q of Benjamini and Hochberg over the columns of a window, where the reference is not calibrated",
     )
     effect_threshold: float = Field(default=0.005, ge=0, description="excess PSI that a change has to be above")
     rows_min: int = Field(default=30, ge=1, description="a column with fewer rows is undecided")
     fire_after: int = Field(default=1, ge=1, le=1000, description="drifted decisions in a row that open an episode")
-    resolve_after: int = Field(default=3, ge=1, le=1000, description="stable decisions in a row that close it")
+    resolve_after: int = Field(
+        default=6,
+        ge=1,
+        le=1000,
+        description="clear decisions in a row that close it: stable, and where false alarms are budgeted, far from an alarm",
+    )
     cool_down: Duration | None = Field(default="1d", description="after an episode, none is opened for so long")
     silence_after: Duration | None = Field(
         default="1d", description="a live source without rows for so long is told of"
@@ -59,11 +82,39 @@ class TriggerConfiguration(_Document):
     )
     columns: tuple[ColumnName, ...] | None = Field(default=None, description="only these columns count; all by default")
     columns_min: int = Field(default=1, ge=1, description="so many of them must have drifted in a window")
+    weights: dict[ColumnName, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict,
+        description="what columns weigh, by name; others weigh 1, and one of weight 0 does not count",
+    )
+    weight_min: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="those that have drifted must weigh so much together, beside `columns_min`; not asked by default",
+    )
+    tier: Literal["alarm", "major"] = Field(
+        default="major",
+        description="only drift of this tier counts, where tiers are known: `major` is beyond a small effect for certain",
+    )
     windows_min: int = Field(default=1, ge=1, le=1000, description="for so many decisions in a row")
     cool_down: Duration = Field(default="7d", description="after a retrain notice, none for so long, in event time")
+    max_count: int | None = Field(
+        default=None, ge=1, le=100, description="at most so many retrain notices in `max_per`; any number by default"
+    )
+    max_per: Duration | None = Field(default=None, description="the time that `max_count` is of, in event time")
     dry_run: bool | None = Field(
         default=None, description="only record what would have been sent; by default while calibration is not verified"
     )
+
+    @model_validator(mode="after")
+    def _can_fire(self) -> Self:
+        if (self.max_count is None) != (self.max_per is None):
+            raise ValueError("wanted max_count and max_per, or neither")
+        if self.weights and self.weight_min is None:
+            raise ValueError("weights: wanted weight_min too")
+        if self.columns is not None and not self.weights.keys() <= set(self.columns):
+            raise ValueError("weights: wanted only columns that are among `columns`")
+        return self
 
 
 class LearningConfiguration(_Document):

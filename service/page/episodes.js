@@ -43,7 +43,7 @@ function article(episode, deliveries, zone, service) {
       ["drifted at first", drifted(episode)],
       ["acknowledged", episode.acknowledged && ["by ", name(episode.acknowledged.by), ", ", time(episode.acknowledged.at)]],
       ["sends nothing until", open ? episode.silenced_until : null],
-      ["retraining", outcome(episode.outcome)],
+      ["retraining", outcomes(episode)],
       ["dry run", dryRuns(episode.would_have_sent)],
     ]),
     notices(episode, deliveries, service),
@@ -62,14 +62,17 @@ function drifted({ evidence }) {
   return [evidence.columns.map((column, index) => [index ? ", " : "", name(column.name)]), more > 0 ? ` and ${more} more` : ""];
 }
 
-function outcome(reported) {
-  if (reported === null) {
-    return null;
-  }
+/** What pipelines reported, oldest first; episodes from before all was kept have the last only. */
+function outcomes({ outcome: last, outcomes: all = [] }) {
+  const reported = all.length || last === null ? all : [last];
+  return reported.length ? reported.map((one, index) => [index ? "; " : "", outcome(one)]) : null;
+}
+
+function outcome({ state, link, at }) {
   // An address that somebody reported is followed only if it is one of the web.
-  const usable = /^https?:\/\//i.test(reported.link ?? "");
-  const shown = usable ? h("a", { href: reported.link, rel: "noopener noreferrer", target: "_blank" }, "its run") : null;
-  return [`${reported.state}, `, time(reported.at), shown ? ", " : null, shown];
+  const usable = /^https?:\/\//i.test(link ?? "");
+  const shown = usable ? h("a", { href: link, rel: "noopener noreferrer", target: "_blank" }, "its run") : null;
+  return [`${state}, `, time(at), shown ? ", " : null, shown];
 }
 
 function dryRuns(runs) {

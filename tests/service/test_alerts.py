@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.alerts.decision import Decision, Subject
-from service.alerts.documents import changed, decode_episode, episode_row
+from service.alerts.documents import Outcome, changed, decode_episode, episode_row
 from service.alerts.lifecycle import reference_changed, step
 from service.alerts.manual import acknowledge, report_outcome, resolve, silence
 from service.alerts.notice import COLUMNS_MAX, evidence_of, instant, make_test_notice
@@ -53,7 +53,9 @@ def column(verdict="drifted", *, pvalue=1e-9, role="input", moved=1, label="(0.5
     }
 
 
-def evaluation(verdict="drifted", *, tier=None, calibration="iid", false_alarms=None, columns=None, size="1h"):
+def evaluation(
+    verdict="drifted", *, tier=None, calibration="iid", false_alarms=None, columns=None, size="1h", scale=1, **more
+):
     columns = {"temp": column(verdict), "count": column("stable")} if columns is None else columns
     return {
         "format": "driftline.evaluation/1",
@@ -63,8 +65,10 @@ def evaluation(verdict="drifted", *, tier=None, calibration="iid", false_alarms=
         "calibration": calibration,
         "false_alarms_per_30d": false_alarms,
         "budget_per_30d": 1.0,
+        "scale": scale,
         "rows": 167,
         "columns": columns,
+        **more,
     }
 
 
@@ -196,6 +200,74 @@ def test_one_step_may_end_an_episode_and_begin_another():
 
     assert [change.reference_id for change in steps[1].changes] == ["sha256:a", "sha256:b"]
     assert kinds(steps) == [("drift.firing", 1), ("drift.resolved", 2), ("drift.firing", 1)]
+
+
+# The budget
+
+
+def rated(hour, false_alarms, *, budget=1.0, scale=1, length=1, **kept):
+    """A decision whose one evaluation has a rate."""
+    verdict = D if false_alarms <= budget else S
+    kept = {"calibration": "verified", "tier": "alarm" if verdict == D else None} | kept
+    one = evaluation(verdict, false_alarms=false_alarms, scale=scale, budget_per_30d=budget, **kept)
+    decision = decided(hour, verdict, evaluations=[one])
+    return replace(decision, window_end_us=decision.window_start_us + length * HOUR)
+
+
+def test_only_windows_far_from_an_alarm_close_an_episode():
+    rules = replace(RULES, fire_after=1, resolve_after=3)
+    rates = [0.5, 20.0, 20.0, 10.0, 20.0, 11.0, 10.1]
+
+    steps = run([rated(hour, rate) for hour, rate in enumerate(rates)], rules)
+
+    assert phases(steps) == "FFFFFF."
+    assert [made.state.stable_in_a_row for made in steps] == [0, 1, 2, 0, 1, 2, 0]
+    assert [json.loads(made.decision[1])["clear"] for made in steps] == [False, True, True, False, True, True, True]
+
+
+def test_drift_and_what_is_not_clear_break_the_row_and_undecided_windows_leave_it():
+    rules = replace(RULES, fire_after=1, resolve_after=2)
+    decisions = [rated(0, 0.5), rated(1, 20.0), decided(2, U), rated(3, 1.5), rated(4, 20.0), rated(5, 0.5)]
+    decisions += [rated(6, 20.0), decided(7, U), rated(8, 20.0)]
+
+    steps = run(decisions, rules)
+
+    assert phases(steps) == "FFFFFFFF."
+
+
+def test_every_scale_that_was_tested_must_be_clear_and_those_without_a_rate_have_no_say():
+    far, near, none = (evaluation(S, false_alarms=rate, scale=6) for rate in (50.0, 9.0, None))
+    unbudgeted = evaluation(S, false_alarms=1.0, budget_per_30d=None)
+
+    def clear(*evaluations, verdict=S):
+        return decided(0, verdict, evaluations=list(evaluations)).is_clear
+
+    assert clear(far, none, unbudgeted)
+    assert clear(none)
+    assert clear()
+    assert not clear(far, near)
+    assert not clear(far, verdict=U)
+    assert not clear(far, verdict=D)
+
+
+@pytest.mark.parametrize(
+    ("length", "scale", "budget", "clear_above"),
+    [
+        (1, 1, 1.0, 10.0),
+        (1, 24, 1.0, 10.0),
+        (1, 1, 3.0, 30.0),
+        (24, 1, 1.0, 7.5),
+        (168, 1, 1.0, 30 / 7 / 4),
+        (1, 24, 4.0, 30.0),
+    ],
+)
+def test_clear_is_above_ten_budgets_or_a_quarter_of_what_no_evidence_has(length, scale, budget, clear_above):
+    below, above = (
+        rated(0, clear_above * factor, budget=budget, scale=scale, length=length) for factor in (0.99, 1.01)
+    )
+
+    assert above.is_clear
+    assert not below.is_clear
 
 
 # Corrections
@@ -524,15 +596,56 @@ def test_a_state_that_never_decided_cools_down_from_the_opening():
     assert changed(None, made.changes[0]).windows.first.end == instant(T0)
 
 
-def test_acknowledgement_and_outcome_are_kept_in_the_document():
-    _, episode = opened()
+def test_the_first_acknowledgement_stands():
+    state, episode = opened()
 
-    seen = acknowledge(acknowledge(episode, "eva", NOW), "bob", NOW + 1)
-    started = report_outcome(seen, "started", "https://ci/7", NOW)
-    ended = report_outcome(started, "succeeded", None, NOW + 1)
+    state, seen = acknowledge(state, episode, "eva", NOW)
+    again = acknowledge(state, seen, "bob", NOW + 1)
 
     assert (seen.acknowledged.by, seen.acknowledged.at) == ("eva", instant(NOW))
-    assert (ended.outcome.state, ended.outcome.link) == ("succeeded", "https://ci/7")
+    assert again == (state, seen)
+
+
+def test_what_a_pipeline_reports_is_kept_in_its_order_and_the_last_word_stands():
+    state, episode = opened()
+
+    for at, (outcome, link) in enumerate(
+        [("started", "https://ci/7"), ("failed", None), ("started", "https://ci/8"), ("succeeded", None)]
+    ):
+        state, episode = report_outcome(state, episode, outcome, link, NOW + at)
+
+    assert [(one.state, one.link, one.at) for one in episode.outcomes] == [
+        ("started", "https://ci/7", instant(NOW)),
+        ("failed", "https://ci/7", instant(NOW + 1)),
+        ("started", "https://ci/8", instant(NOW + 2)),
+        ("succeeded", "https://ci/8", instant(NOW + 3)),
+    ]
+    assert episode.outcome == episode.outcomes[-1]
+
+
+@pytest.mark.parametrize("link", ["https://ci/7", None])
+def test_a_report_that_is_repeated_changes_nothing(link):
+    told = report_outcome(*opened(), "started", "https://ci/7", NOW)
+
+    assert report_outcome(*told, "started", link, NOW + 1) == told
+    assert len(report_outcome(*told, "started", "https://ci/8", NOW + 1)[1].outcomes) == 2
+
+
+def test_reports_are_kept_up_to_a_number_and_those_of_an_older_release_come_first():
+    state, episode = opened()
+    old = replace(episode, outcome=Outcome(state="started", link=None, at=instant(NOW)))
+    state, told = report_outcome(state, old, "failed", None, NOW + 1)
+
+    for number in range(30):
+        state, many = report_outcome(state, told, "started", f"https://ci/{number}", NOW)
+        told = many
+
+    assert [one.state for one in report_outcome(state, old, "failed", None, NOW + 1)[1].outcomes] == [
+        "started",
+        "failed",
+    ]
+    assert len(many.outcomes) == 20
+    assert many.outcomes[-1].link == "https://ci/29"
 
 
 # Documents
