@@ -1,5 +1,6 @@
 """One small matrix for each trait, applied to flat vectors: traits of equal shape are multiplied together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,14 +42,16 @@ class RaggedMap:
 
     def __call__(self, flat: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> FloatArray:
         """Apply it: [..., n_in_total] to [..., n_out_total]."""
-        result = np.empty((*flat.shape[:-1], int(self.sizes.sum())))
+        before = flat.shape[:-1]
+        n_before = math.prod(before)
+        # As many rows as vectors, said outright: numpy cannot work out how many nothings a trait without components has.
+        rows = flat.reshape(n_before, flat.shape[-1])
+        result = np.empty((n_before, int(self.sizes.sum())))
         for shape in self.shapes:
-            parts = np.moveaxis(flat[..., shape.inward], -2, 0).astype(np.float64, copy=False)
-            # Moved to the front, the traits are the stack of a stacked product.
-            stacked = parts.reshape(shape.traits.size, -1, shape.inward.shape[1]) @ shape.matrices
-            stacked = stacked.reshape(shape.traits.size, *flat.shape[:-1], shape.outward.shape[1])
-            result[..., shape.outward] = np.moveaxis(stacked, 0, -2)
-        return result
+            # The traits are the stack of a stacked product.
+            parts = rows[:, shape.inward].transpose(1, 0, 2).astype(np.float64, copy=False)
+            result[:, shape.outward] = (parts @ shape.matrices).transpose(1, 0, 2)
+        return result.reshape(*before, result.shape[1])
 
     def then(self, after: "RaggedMap") -> "RaggedMap":
         """Put another one behind it."""

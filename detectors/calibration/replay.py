@@ -219,6 +219,8 @@ def _tables(scored: Iterable[list[Scored]], past: Past) -> dict[int, Table]:
     tables = {}
     for scale in past.scales:
         own = [some for some in every if some.scale == scale]
-        evidence = np.sort(np.concatenate([some.evidence for some in own])) if own else np.ones(1)
+        evidence = np.sort(np.concatenate([np.empty(0), *(some.evidence for some in own)]))
+        # A scale at which every window had too few rows was not tested: one line of evidence that says nothing.
+        evidence = evidence if evidence.size else np.ones(1)
         tables[scale] = Table(evidence=evidence, independent=sum(some.independent for some in own))
     return tables
