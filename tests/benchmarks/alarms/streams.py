@@ -1,6 +1,6 @@
 """Synthetic streams with and without drift, as counts per hour: what the alarms are measured on.
 
-28 days of reference and 28 days of production without drift have the same law (`tests/benchmarks/alarms/traffic.py`).
+28 days of reference and 28 days of production without drift have the same law (`tests/benchmarks/alarms/law.py`).
 Streams with drift are 96 hours long: they begin at midnight of a day of the week drawn by seed, have at least 24 clean hours,
 a first drifted hour drawn by seed, and at least 48 drifted hours. A world is made from the name of its setting and a seed
 alone, and each of its streams from that and the name of the drift::
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cells import cells_of, kinds_of
 from drifts import DRIFTS, Drift, change_of
 from folding import SPECIAL_CELLS, Folding, folding_of
-from traffic import DAY_HOURS, SETTINGS, WEEK_HOURS, Law, Setting, law_of
+from law import DAY_HOURS, SETTINGS, WEEK_HOURS, Law, Setting, law_of
 
 from detectors.arrays import frozen
 from detectors.reference import Reference
