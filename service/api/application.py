@@ -21,6 +21,7 @@ from service.api.operations import router as operations
 from service.api.page import router as page
 from service.api.problem import CONTENT_TYPE, Problem, problem_of
 from service.api.references import router as references
+from service.api.response import Respond
 from service.errors import DriftlineError
 
 __all__ = ["Application", "operations_only"]
@@ -67,6 +68,11 @@ class Application:
                 await self._inferences(scope, receive, send, model)
                 return
         await self._control(scope, receive, send)
+
+    def at_once(self, scope: _Message, body: bytes, respond: Respond) -> bool:
+        """Answer a request that has come whole without ASGI, now or later; False if it is to be called as ASGI asks."""
+        model = Inferences.model_of(route_path(scope))
+        return model is not None and self._inferences.at_once(scope, body, model, respond)
 
 
 def operations_only(context: Context, version: str, observe: Callable[[str, int, float], None]) -> Guard:

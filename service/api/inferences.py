@@ -1,23 +1,26 @@
 """`POST /v1/models/{model}/inferences`, as raw ASGI: three times the requests of a framework's route.
 
-Here is what the head of a request says, and what is answered; what becomes of the body is in `service.api.intake`.
+Here is what the head of a request says; what becomes of the body is in `service.api.intake`.
+
+A JSON body that has come whole needs no ASGI either: a task, an event and four messages cost more than a row. It is answered
+at once, or when its rows are committed. Whatever is out of the ordinary is left to the route, which says what it is.
 """
 
 import re
 import time
+from asyncio import Future
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs
 
-import structlog
-
 from service.api.access import Access, authorize, presented_key
 from service.api.intake import Intake, Sending
-from service.api.problem import CONTENT_TYPE, Problem, problem_of
+from service.api.problem import Problem
 from service.api.reading import Disconnected, Receive, encoding_of
+from service.api.response import Respond, Response, accepted, refused
 from service.domain.configuration import NAME_PATTERN
-from service.errors import DriftlineError
-from service.ingest.decode import format_of
+from service.ingest.decode import BodyFormat, format_of
 from service.ingest.pending import Answer
 from service.ingest.schemas import Schemas
 from service.ports import Clock
@@ -25,13 +28,13 @@ from service.registry.models import LiveModel, Registry
 
 __all__ = ["ROUTE", "Inferences"]
 
+_Scope: TypeAlias = MutableMapping[str, Any]
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ROUTE: Final = "/v1/models/{model}/inferences"
 _PREFIX, _SUFFIX = ROUTE.split("{model}")
 _NAME: Final = re.compile(NAME_PATTERN)
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,128}")
-_JSON: Final = (b"content-type", b"application/json")
 _GONE_STATUS: Final = 499
 """What the sender of a request that was cut off is counted as; nobody is answered it."""
 
@@ -79,46 +82,57 @@ class Inferences:
             return name if name and "/" not in name else None
         return None
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: _Send, model: str) -> None:
+    async def __call__(self, scope: _Scope, receive: Receive, send: _Send, model: str) -> None:
         """Answer one request."""
-        started = time.perf_counter()
-        headers = [_JSON]
+        started_s = time.perf_counter()
         try:
-            status, body = 200, (await self._take(scope, receive, model)).body()
+            response = accepted(await self._take(scope, receive, model))
         except Disconnected:
-            self._observe(ROUTE, _GONE_STATUS, time.perf_counter() - started)
+            self._observe(ROUTE, _GONE_STATUS, time.perf_counter() - started_s)
             return
-        except (Problem, DriftlineError) as error:
-            problem = error if isinstance(error, Problem) else problem_of(error)
-            status, body = problem.status, problem.body()
-            headers = [(b"content-type", CONTENT_TYPE.encode())]
-            headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-        except Exception as error:  # noqa: BLE001 - the last line of defence
-            structlog.get_logger().exception("request failed", route="inferences", error=type(error).__name__)
-            status, body = 500, Problem(500, "internal error; the log has more").body()
-            headers = [(b"content-type", CONTENT_TYPE.encode())]
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        self._observe(ROUTE, status, time.perf_counter() - started)
+        except Exception as error:  # noqa: BLE001 - each has its answer
+            response = refused(error)
+        await response.send(send)
+        self._observe(ROUTE, response.status, time.perf_counter() - started_s)
 
-    async def _take(self, scope: MutableMapping[str, Any], receive: Receive, model: str) -> Answer:
+    def at_once(self, scope: _Scope, body: bytes, model: str, respond: Respond) -> bool:
+        """Take a request that has come whole, and respond now or when its rows are committed; False leaves it to the route.
+
+        What is left to the route has left no trace.
+        """
+        started_s = time.perf_counter()
+        live = self._registry.get(model)
+        if live is None or scope["method"] != "POST":
+            return False
+        try:
+            fields: dict[bytes, bytes] = dict(scope["headers"])
+            authorize(self._access, presented_key(fields), "ingest", model)
+            if _format(fields) != "json":
+                return False
+            outcome = self._intake.at_once(self._sending(scope, fields, live), body)
+        except Exception:  # noqa: BLE001 - the route meets it again, and says what it is
+            return False
+        ended = partial(self._ended, started_s, respond)
+        if isinstance(outcome, Answer):
+            ended(accepted(outcome))
+        elif outcome is not None:
+            outcome.add_done_callback(lambda done: ended(_response_of(done)))
+        return outcome is not None
+
+    def _ended(self, started_s: float, respond: Respond, response: Response) -> None:
+        respond(response)
+        self._observe(ROUTE, response.status, time.perf_counter() - started_s)
+
+    async def _take(self, scope: _Scope, receive: Receive, model: str) -> Answer:
         if scope["method"] != "POST":
             raise Problem(405, "wanted POST", headers={"Allow": "POST"})
         fields: dict[bytes, bytes] = dict(scope["headers"])
         authorize(self._access, presented_key(fields), "ingest", model)
-        request = await self._request(scope, fields, model)
-        kind = format_of(fields.get(b"content-type", b"").decode("latin-1"))
-        if kind is None:
-            raise Problem(
-                415,
-                "Content-Type: wanted application/json, application/x-ndjson, text/csv, "
-                "application/vnd.apache.arrow.stream or application/vnd.apache.parquet",
-            )
-        return await self._intake.take(request, kind, receive)
+        live = self._registry.get(model) or await self._made(model)
+        sending = self._sending(scope, fields, live)
+        return await self._intake.take(sending, _format(fields), receive)
 
-    async def _request(self, scope: MutableMapping[str, Any], fields: dict[bytes, bytes], name: str) -> Sending:
-        live = self._registry.get(name) or await self._made(name)
+    def _sending(self, scope: _Scope, fields: dict[bytes, bytes], live: LiveModel) -> Sending:
         asked = _version(scope["query_string"])
         version = live.version(asked)
         if version is None:
@@ -147,6 +161,24 @@ class Inferences:
         if live is None:
             raise Problem(404, "no such model; PUT it, or upload its training data to .../references")
         return live
+
+
+def _format(fields: dict[bytes, bytes]) -> BodyFormat:
+    if fields.get(b"content-type") == b"application/json":
+        return "json"
+    found = format_of(fields.get(b"content-type", b"").decode("latin-1"))
+    if found is None:
+        raise Problem(
+            415,
+            "Content-Type: wanted application/json, application/x-ndjson, text/csv, "
+            "application/vnd.apache.arrow.stream or application/vnd.apache.parquet",
+        )
+    return found
+
+
+def _response_of(done: Future[Answer]) -> Response:
+    error = done.exception()
+    return accepted(done.result()) if error is None else refused(error)
 
 
 def _version(query: bytes) -> str | None:

@@ -145,6 +145,22 @@ class Intake:
             case "parquet":
                 return await self._parts(sending, receive, partial(decode_parquet, limits=self._limits.parquet))
 
+    def at_once(self, sending: Sending, body: bytes) -> "Answer | asyncio.Future[Answer] | None":
+        """Take a JSON body that has come whole: its answer, now or when its rows are committed.
+
+        None leaves it to `take`: it is compressed, or larger than it may be.
+
+        Raises
+        ------
+        DriftlineError
+            Nothing was taken.
+        """
+        limits = self._limits
+        if sending.encoding != "identity" or len(body) > min(limits.json.bytes_max, limits.body_bytes_max):
+            return None
+        self._buffer.room()
+        return self._handed_over(sending, *self._read_json(sending, body))
+
     async def _json(self, sending: Sending, receive: Receive) -> Answer:
         limits = self._limits
         plain = sending.encoding == "identity"
@@ -157,9 +173,13 @@ class Intake:
             if error.status != 413:  # noqa: PLR2004 - of HTTP
                 raise
             raise Problem(413, f"{error.detail}: {_JSON_INSTEAD}") from None
-        decoded = decode_json(body, sending.schema, limits.json)
+        outcome = self._handed_over(sending, *self._read_json(sending, body))
+        return outcome if isinstance(outcome, Answer) else await outcome
+
+    def _read_json(self, sending: Sending, body: bytes) -> tuple[Pending, int]:
+        decoded = decode_json(body, sending.schema, self._limits.json)
         digest = _digest(body) if sending.key is not None else b""
-        return await self._commit(sending, decoded, 0, digest, len(body))
+        return sending.pending(decoded, 0, digest), len(body)
 
     async def _parts(
         self, sending: Sending, receive: Receive, decode: Callable[[bytes, RowSchema], Iterator[DecodedColumns]]
@@ -246,17 +266,20 @@ class Intake:
             answers.add(await self._commit(sending, _NOTHING, 0, digest))
         return answers.together
 
-    async def _commit(
-        self, sending: Sending, decoded: _Decoded, chunk: int, digest: bytes, size_bytes: int = 0
-    ) -> Answer:
-        pending = sending.pending(decoded, chunk, digest)
-        size_bytes = max(size_bytes, pending.rows * len(sending.schema.names) * _CELL_BYTES)
+    async def _commit(self, sending: Sending, decoded: _Decoded, chunk: int, digest: bytes) -> Answer:
         if chunk:  # a part of the request is in the store already: better to slow its sender down than to refuse
             await self._buffer.until_room()
+        outcome = self._handed_over(sending, sending.pending(decoded, chunk, digest), 0)
+        return outcome if isinstance(outcome, Answer) else await outcome
+
+    def _handed_over(self, sending: Sending, pending: Pending, size_bytes: int) -> "Answer | asyncio.Future[Answer]":
+        """Give rows to the buffer: their answer where it is given on receipt, else when they are committed."""
+        size_bytes = max(size_bytes, pending.rows * len(sending.schema.names) * _CELL_BYTES)
         if sending.model.configuration.ack == "committed":
-            return await self._buffer.add(pending, size_bytes)
+            return self._buffer.submit(pending, size_bytes)
         if not self._buffer.offer(pending, size_bytes):
             raise BufferFullError("too many rows wait for the store; these were dropped")
+        decoded = pending.decoded
         ignored = sorted(decoded.ignored)[:ERRORS_MAX] if decoded.ignored else ()
         return Answer(accepted=pending.rows, rejected=decoded.rejected, errors=decoded.errors, ignored=ignored)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from service.app.connections import protocol_of
+from service.app.connections import AtOnce, protocol_of
 from service.app.service import Service
 from service.domain.durations import parse_duration_s
 from service.settings import Settings
@@ -33,7 +33,10 @@ class _Listener(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Run the service until it is told to stop; what was acknowledged is in the store by then."""
     service = await Service.open(settings, os.environ)
-    listeners = [_Listener(_config(settings, service.application, settings.server.host, settings.server.port))]
+    application = service.application
+    listeners = [
+        _Listener(_config(settings, application, settings.server.host, settings.server.port, application.at_once))
+    ]
     if settings.server.ops_address is not None:
         host, _, port = settings.server.ops_address.rpartition(":")
         listeners.append(_Listener(_config(settings, service.operations, host.strip("[]"), int(port))))
@@ -66,13 +69,15 @@ async def _listen(listeners: list[_Listener]) -> None:
     await asyncio.gather(*running)
 
 
-def _config(settings: Settings, application: object, host: str, port: int) -> uvicorn.Config:
+def _config(
+    settings: Settings, application: object, host: str, port: int, at_once: AtOnce | None = None
+) -> uvicorn.Config:
     return uvicorn.Config(
         application,  # type: ignore[arg-type]  # an ASGI application, whatever its class
         host=host.strip("[]"),
         port=port,
         loop="uvloop",
-        http=protocol_of(parse_duration_s(settings.limits.silence_timeout)),
+        http=protocol_of(parse_duration_s(settings.limits.silence_timeout), at_once),
         ws="none",
         lifespan="off",
         log_config=None,

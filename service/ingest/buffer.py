@@ -1,14 +1,16 @@
 """The commit buffer: many requests, one commit.
 
 Commits clock themselves. The first request commits at once, and all that arrive while a commit is under way go into the
-next one: an idle service answers in a millisecond or two, a busy one batches by itself. Rows are kept until their commit is
-through, and are then forgotten.
+next one: an idle service answers in a millisecond or two, a busy one batches by itself. A commit costs as much as twenty
+requests: where several came together, the next commit gives as many the time to come together again, if they do so soon. Rows
+are kept until their commit is through, and are then forgotten.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +34,10 @@ _REQUEST_BYTES: Final = 1_000
 _LINGER_S: Final = 0.02
 _LINGER_ROWS_MAX: Final = 1_000
 """Rows that were acknowledged on receipt are committed when there are so many, or after so long."""
+
+_GATHER_S: Final = 0.005
+_GATHER_MIN: Final = 4
+"""Senders who wait for each answer come again together: so long they are waited for, if there are so many."""
 
 
 class BufferFullError(DriftlineError):
@@ -74,6 +80,8 @@ class CommitBuffer:
         self._rows = 0
         self._bytes = 0
         self._awaited = 0
+        self._expected = 0
+        self._gathered = asyncio.Event()
         self._wake = asyncio.Event()
         self._freed = asyncio.Event()
         self._closing = False
@@ -96,17 +104,22 @@ class CommitBuffer:
         """Commit what waits, and take no more."""
         self._closing = True
         self._wake.set()
+        self._gathered.set()
         self._freed.set()
         if self._task is not None:
             await self._task
 
     async def add(self, pending: Pending, size_bytes: int) -> Answer:
-        """Commit rows, and return when they are in the store.
+        """Commit rows, and return when they are in the store; raises what `submit` says."""
+        return await self.submit(pending, size_bytes)
+
+    def submit(self, pending: Pending, size_bytes: int) -> asyncio.Future[Answer]:
+        """Commit rows: what is returned is done when they are in the store, or fails with one of these.
 
         Raises
         ------
         BufferFullError
-            Too much waits already.
+            At once: too much waits already.
         StoreUnavailableError
             The store could not take them; none of them is counted.
         KeyReusedError
@@ -116,7 +129,7 @@ class CommitBuffer:
         """
         done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, done))
-        return await done
+        return done
 
     def offer(self, pending: Pending, size_bytes: int) -> bool:
         """Take rows whose sender does not wait for the commit; False if there is no room, and they are dropped."""
@@ -155,6 +168,8 @@ class CommitBuffer:
         self.room()
         self._queue.append(waiting)
         self._awaited += waiting.done is not None
+        if self._awaited >= self._expected:
+            self._gathered.set()
         self._rows += waiting.pending.rows
         self._bytes += waiting.size_bytes
         self._wake.set()
@@ -169,7 +184,9 @@ class CommitBuffer:
             if group and (rows > _COMMIT_ROWS_MAX or size_bytes > _COMMIT_BYTES_MAX):
                 break
             group.append(self._queue.popleft())
-            self._awaited -= waiting.done is not None
+        awaited = sum(waiting.done is not None for waiting in group)
+        self._awaited -= awaited
+        self._expected = awaited if awaited >= _GATHER_MIN else 0
         return group
 
     async def _run(self) -> None:
@@ -190,7 +207,14 @@ class CommitBuffer:
 
     async def _linger(self) -> None:
         """Let what has arrived join. Where nobody waits for the commit, a little more may come."""
-        if self._awaited or self._closing or self._rows >= _LINGER_ROWS_MAX:
+        if self._closing or self._rows >= _LINGER_ROWS_MAX:
+            await asyncio.sleep(0)
+        elif not self._awaited:
+            await asyncio.sleep(_LINGER_S)
+        elif self._awaited >= self._expected:
             await asyncio.sleep(0)
         else:
-            await asyncio.sleep(_LINGER_S)
+            self._gathered.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_S):
+                    await self._gathered.wait()

@@ -22,8 +22,9 @@ from service.registry.models import LiveModel, LiveVersion, Registry
 
 __all__ = ["GoneError", "KeyReusedError", "Rounds", "Waiting", "Watcher"]
 
-_INLINE_CELLS_MAX: Final = 8_000
-"""Blocks of more cells than this, about a millisecond of work, are counted in a thread."""
+_INLINE_CELLS_MAX: Final = 20_000
+"""Blocks of more cells than this, about a millisecond of work, are counted in a thread. One that fights for the interpreter lock
+costs the loop more than counting a smaller block itself."""
 
 _NOTHING: Final = Committed(status="committed")
 
