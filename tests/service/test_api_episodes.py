@@ -6,6 +6,7 @@ import pytest
 from serving import NOW_US, ROW, problem_in, served
 from stores import episode, notice
 
+from service.alerts.state import decode_state
 from service.ports import Settled
 
 HOUR_US = 3_600_000_000
@@ -43,6 +44,54 @@ def test_what_people_do_to_an_episode_is_kept_with_it(tmp_path):
     assert (document["outcome"]["state"], document["outcome"]["link"]) == ("started", "https://ci/1")
     assert (document["state"], document["resolved_by"]) == ("resolved", "bob")
     assert document == again.json()
+
+
+def test_a_pipeline_tells_how_its_retraining_goes_and_may_say_it_twice(tmp_path):
+    async def scenario(api):
+        found = await drifted(api)
+        path = f"/v1/episodes/{found['id']}"
+        answers = []
+        for state, link in [
+            ("started", "https://ci/1"),
+            ("started", "https://ci/1"),
+            ("failed", None),
+            ("started", "https://ci/2"),
+            ("succeeded", None),
+        ]:
+            api.clock.us += HOUR_US
+            answers.append(await api.client.post(f"{path}/outcome", json={"state": state, "link": link}))
+        return answers, (await api.client.get(path)).json(), decode_state((await api.store.alert("m", "1"))[1])
+
+    answers, document, state = served(tmp_path, scenario, targets=TARGETS)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert document["outcomes"] == [
+        {"state": "started", "link": "https://ci/1", "at": "2026-03-02T15:00:00Z"},
+        {"state": "failed", "link": "https://ci/1", "at": "2026-03-02T17:00:00Z"},
+        {"state": "started", "link": "https://ci/2", "at": "2026-03-02T18:00:00Z"},
+        {"state": "succeeded", "link": "https://ci/2", "at": "2026-03-02T19:00:00Z"},
+    ]
+    assert document["outcome"] == document["outcomes"][-1]
+    assert document["state"] == "open"
+    assert state.watch.accepted
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "accepts"),
+    [
+        ("acknowledge", {"by": "ann"}, True),
+        ("outcome", {"state": "succeeded"}, True),
+        ("outcome", {"state": "failed"}, False),
+        ("silence", {"for": "1h"}, False),
+    ],
+)
+def test_who_acknowledges_an_episode_takes_it_for_drift(tmp_path, action, body, accepts):
+    async def scenario(api):
+        found = await drifted(api)
+        await api.client.post(f"/v1/episodes/{found['id']}/{action}", json=body)
+        return decode_state((await api.store.alert("m", "1"))[1])
+
+    assert served(tmp_path, scenario, targets=TARGETS).watch.accepted is accepts
 
 
 def test_episodes_are_listed_by_model_and_state(tmp_path):

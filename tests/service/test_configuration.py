@@ -20,6 +20,19 @@ from service.domain.configuration import ModelConfiguration, ViewConfiguration
         ({"views": [{"rows": 100, "max_age": "36d"}]}, "views: wanted sizes that are multiples of pane and lie within"),
         ({"views": [{}]}, "wanted either size or rows"),
         ({"views": [{"size": "1d", "rows": 100}]}, "wanted either size or rows"),
+        ({"triggers": [{"target": "ci", "max_count": 2}]}, "wanted max_count and max_per, or neither"),
+        ({"triggers": [{"target": "ci", "max_per": "30d"}]}, "wanted max_count and max_per, or neither"),
+        ({"triggers": [{"target": "ci", "max_count": 0, "max_per": "30d"}]}, "greater than or equal to 1"),
+        ({"triggers": [{"target": "ci", "weights": {"a": 2}}]}, "weights: wanted weight_min too"),
+        ({"triggers": [{"target": "ci", "weights": {"a": -1}, "weight_min": 1}]}, "greater than or equal to 0"),
+        ({"triggers": [{"target": "ci", "weights": {"a": float("inf")}, "weight_min": 1}]}, "finite number"),
+        ({"triggers": [{"target": "ci", "weight_min": 0}]}, "greater than 0"),
+        ({"triggers": [{"target": "ci", "weight_min": float("nan")}]}, "finite number"),
+        (
+            {"triggers": [{"target": "ci", "columns": ["a"], "weights": {"b": 1}, "weight_min": 1}]},
+            "weights: wanted only columns that are among `columns`",
+        ),
+        ({"triggers": [{"target": "ci", "tier": "minor"}]}, "'alarm' or 'major'"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(declared, said):
@@ -34,6 +47,9 @@ def test_what_does_not_fit_together_is_refused(declared, said):
         {"base_window": "6h"},
         {"base_window": "7d", "scales": [1, 5]},
         {"views": [{"size": "1d"}, {"rows": 1000, "max_age": "30d"}]},
+        {"triggers": [{"target": "ci", "max_count": 2, "max_per": "30d", "tier": "alarm"}]},
+        {"triggers": [{"target": "ci", "weight_min": 1.5}]},
+        {"triggers": [{"target": "ci", "columns": ["a", "b"], "weights": {"b": 0}, "weight_min": 1}]},
     ],
 )
 def test_what_fits_together_is_taken(declared):

@@ -372,6 +372,24 @@ def test_a_dead_letter_can_be_sent_again(tab, site):
     tab.until("document.querySelector('[data-delivery][data-state=delivered]')")
 
 
+def test_what_pipelines_report_stands_with_the_episode(tab, site):
+    (episode,) = asked(site, "/v1/episodes", model="bikes", open="true")["episodes"]
+    for state, link in [("started", "https://ci.example/7"), ("failed", None), ("started", "https://ci.example/8")]:
+        answer = site.client.post(f"/v1/episodes/{episode['id']}/outcome", json={"state": state, "link": link})
+        assert answer.status_code == 200, answer.text
+
+    opened(tab, site, "?model=bikes", until="[data-episode]")
+
+    shown = f"[data-episode='{episode['id']}']"
+    text = tab.text(shown)
+    assert text.index("started, ") < text.index("; failed, ") < text.index("; started, ")
+    assert tab.run(f'[...document.querySelectorAll("{shown} a[target=_blank]")].map(link => link.href)') == [
+        "https://ci.example/7",
+        "https://ci.example/7",
+        "https://ci.example/8",
+    ]
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
