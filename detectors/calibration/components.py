@@ -27,8 +27,9 @@ from detectors.calibration.traits import Traits
 
 __all__ = ["LEVELS", "Basis", "bases_of", "level_of", "orthonormal"]
 
-LEVELS: Final = (30, 60, 100, 200, 500, 1000, 2000)
-"""Rows of a window that bases are made for: deciles are whole from 100 on, and groups of half a per cent from 2,000."""
+LEVELS: Final = (30, 60, 100, 200, 500, 1000, 2000, 10_000, 100_000)
+"""Rows of a window that bases are made for: deciles are whole from 100 on, and groups of half a per cent from 2,000. What is
+rarer, such as one of two values, takes part in longer windows."""
 
 _EXPECTED_ROWS: Final = 9.0
 _REFERENCE_ROWS: Final = 45

@@ -37,7 +37,8 @@ class Past:
     rows_min : int
         With fewer rows, nothing is said of a trait.
     season : str, optional
-        Chosen by the reference itself unless given.
+        Chosen by the reference itself unless given. One whose strata came too rarely is not used: what windows differ by
+        would be taken for season.
     weekend : tuple of int
         Days of the weekend; Monday is 0.
     """
@@ -65,7 +66,8 @@ class Past:
         self.scales = tuple(s for s in scales if (int(self.places[-1]) + 1) // s >= BLOCKS_MIN)
         self._hours, self._weekend = hours, weekend
         self._histories: dict[int, History] = {}
-        self.season: Season = self._best_season() if season is None else season
+        wanted = season if season == "none" or (season and self._repeats_of(season)) else None
+        self.season: Season = self._best_season() if wanted is None else wanted
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -80,7 +82,7 @@ class Past:
     @cached_property
     def repeats(self) -> float:
         """How often a stratum came; 0 without a season."""
-        return 0.0 if self.season == "none" else repeats(self.of_window, self.base_s)
+        return 0.0 if self.season == "none" else self._repeats_of(self.season)
 
     def strata(self, hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Strata of windows that begin at these hours of the week."""
@@ -121,12 +123,15 @@ class Past:
             places=self.places,
         )
 
+    def _repeats_of(self, season: Season) -> float:
+        return repeats(season, strata(season, self._hours, self._weekend), self.base_s)
+
     def _best_season(self) -> Season:
         usual = self.which(np.median(self.rows, axis=0).astype(np.int64))
         best: tuple[float, Season] | None = None
         for season in candidates(self.base_s):
             of_window = strata(season, self._hours, self._weekend)
-            times = float(of_window.size) if season == "none" else repeats(of_window, self.base_s)
+            times = float(of_window.size) if season == "none" else self._repeats_of(season)
             if times < 2:  # noqa: PLR2004 - without a repeat there is nothing out of sample
                 continue
             error = sum(self._error(basis, of_window, usual) for basis in range(len(self.bases)))

@@ -5,7 +5,7 @@ decided by the reference itself: those whose means predict its windows best out 
 valid, for a season then is part of what windows naturally differ by, but it is blind: a shift at night looks like noon.
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ REPEATS_MIN: Final = 4
 """A stratum that came fewer times has no mean to speak of."""
 
 _DAY_S: Final = 86_400
+_HOUR_S: Final = 3600
 _WEEKEND: Final = (5, 6)
 _OF_HOURS: Final[tuple[Season, ...]] = ("none", "hour_of_day", "hour_of_day_type", "hour_of_week")
 _OF_DAYS: Final[tuple[Season, ...]] = ("none", "day_type", "day_of_week")
@@ -72,16 +73,25 @@ def strata(season: Season, hours: npt.NDArray[np.int64], weekend: tuple[int, ...
             return hour + 24 * off
         case "hour_of_week":
             return hours
+        case _:
+            assert_never(season)
 
 
-def repeats(of_window: npt.NDArray[np.int64], base_s: int) -> float:
-    """How often a stratum comes: the harmonic mean over windows, counted in days for windows that lie within an hour.
+def repeats(season: Season, of_window: npt.NDArray[np.int64], base_s: int) -> float:
+    """How often a stratum comes: the harmonic mean over strata; windows of the same hour, or day, count as one.
+
+    Parameters
+    ----------
+    season : str
+    of_window : ndarray of int64, shape [n_windows]
+        Strata of base windows.
+    base_s : int
 
     Returns
     -------
     float
         0 if one of them comes fewer than `REPEATS_MIN` times.
     """
-    within = max(1, 3600 // base_s)
+    within = max(1, (_DAY_S if season in _OF_DAYS else _HOUR_S) // base_s)
     times = np.unique(of_window, return_counts=True)[1] / within
-    return float(times.size / (1 / times).sum()) if times.min() >= REPEATS_MIN else 0.0
+    return float(times.size / (1 / times).sum()) if times.min(initial=np.inf) >= REPEATS_MIN else 0.0

@@ -38,6 +38,9 @@ _AXES_SCALE: Final = 6
 
 _DOF_MIN: Final = 3.0
 
+_COUNTED_MIN: Final = 4
+"""A trait that fewer blocks have enough rows of is not tested at their scale: nothing is known of its variability."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blocks:
@@ -84,7 +87,8 @@ class Variability:
     Parameters
     ----------
     excess : ndarray of float64, shape [n_axes]
-        Variance of a block beyond that of independent rows.
+        Variance of a block beyond that of independent rows; NaN, as all that follows from it, where too few blocks have
+        enough rows.
     block_rows : ndarray of float64, shape [n_traits]
         Harmonic mean of the blocks' rows.
     own : ndarray of float64, shape [n_axes]
@@ -203,7 +207,8 @@ class _Moments:
         times = np.where(repeats > 0, repeats, np.maximum(counted, 2.0))
         out_of_sample = (times + 1) / (times - 1)
         variance = np.einsum("ba,ba->a", turned, turned) * np.repeat(out_of_sample / np.maximum(counted, 1.0), sizes)
-        excess = np.maximum(variance - np.repeat(mean_inverse, sizes), 0.0)
+        unknown = np.repeat(counted < _COUNTED_MIN, sizes)
+        excess = np.where(unknown, np.nan, np.maximum(variance - np.repeat(mean_inverse, sizes), 0.0))
         stretched = np.repeat(np.maximum(1.0, block_rows * inverse), sizes, axis=1)
         each = np.repeat(inverse, sizes, axis=1) + excess * stretched
         standardised = np.where(each > 0, turned / np.sqrt(np.where(each > 0, each, 1.0)), 0.0)

@@ -406,12 +406,14 @@ def test_strata_are_those_of_the_clock(season):
     assert strata(season, hours, weekend).tolist() == [int(expected(h // 24, h % 24)) for h in range(168)]
 
 
-def test_repeats_are_counted_in_days():
+def test_repeats_are_those_of_the_hour_or_of_the_day():
     day = np.arange(24)
+    uneven = np.concatenate([np.tile(day, 5), *[day[:12]] * 5])
 
-    assert repeats(np.tile(day, 9), 3600) == pytest.approx(9)
-    assert repeats(np.repeat(np.tile(day, 9), 12), 300) == pytest.approx(9)
-    assert repeats(np.concatenate([np.tile(day, 5), day[:12], day[:12], day[:12], day[:12], day[:12]]), 3600) == (
-        pytest.approx(2 / (1 / 10 + 1 / 5))
-    )
-    assert repeats(np.tile(day, 3), 3600) == 0
+    assert repeats("hour_of_day", np.tile(day, 9), 3600) == pytest.approx(9)
+    assert repeats("hour_of_day", np.repeat(np.tile(day, 9), 12), 300) == pytest.approx(9)
+    assert repeats("hour_of_day", uneven, 3600) == pytest.approx(2 / (1 / 10 + 1 / 5))
+    assert repeats("day_of_week", np.tile(np.arange(7), 6), 86_400) == pytest.approx(6)
+    assert repeats("day_of_week", np.repeat(np.tile(np.arange(7), 6), 24), 3600) == pytest.approx(6)
+    assert repeats("hour_of_day", np.tile(day, 3), 3600) == 0
+    assert repeats("day_of_week", np.repeat(np.tile(np.arange(7), 3), 24), 3600) == 0
