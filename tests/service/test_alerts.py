@@ -562,6 +562,7 @@ MOVES = st.lists(
         st.sampled_from(["sha256:a", "sha256:a", "sha256:a", "sha256:b"]),
         st.sampled_from([None, "alarm", "major"]),
         st.sampled_from(["decide", "decide", "decide", "correct", "silence", "resolve"]),
+        st.sampled_from([None, 0.5, 5.0, 50.0]),
     ),
     max_size=40,
 )
@@ -585,7 +586,7 @@ ALL_RULES = st.builds(
 def lived(moves, rules, now_us=NOW):
     """Steps of a life with corrections and people in it, and whether each was silenced."""
     state, documents, steps = AlertState(), {}, []
-    for hour, (verdict, reference, tier, move) in enumerate(moves):
+    for hour, (verdict, reference, tier, move, rate) in enumerate(moves):
         at_us = now_us + hour
         before = state
         silenced = before.episode is not None and (before.episode.silenced_until_us or 0) > at_us
@@ -597,7 +598,8 @@ def lived(moves, rules, now_us=NOW):
             made = resolve(state, episode, "eva", rules, at_us)
         else:
             older = hour - 2 if move == "correct" else hour
-            decision = decided(older, verdict, reference=reference, tier=tier, correction=move == "correct")
+            kept = {"tier": tier, "false_alarms": rate}
+            decision = decided(older, verdict, reference=reference, correction=move == "correct", **kept)
             made = step(state, decision, rules, at_us)
         for change in made.changes:
             documents[change.id] = changed(documents.get(change.id), change)
@@ -621,6 +623,7 @@ def test_at_most_one_episode_is_open_and_its_notices_are_numbered_without_gaps(m
     for found in documents.values():
         assert [notice.sequence for notice in found.notices] == list(range(1, len(found.notices) + 1))
         assert [notice.kind for notice in found.notices].count("drift.firing") <= 1
+        assert [notice.kind for notice in found.notices].count("budget.exceeded") <= 1
         retrained = [notice.targets for notice in found.notices if notice.kind == "retrain"]
         assert retrained in ([], [("ci",)])
 
