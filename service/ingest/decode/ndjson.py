@@ -1,7 +1,9 @@
 """NDJSON, decoded as it arrives: one JSON object a line.
 
-Lines are gathered into chunks that end after so many lines or bytes. Where a chunk ends depends on the content alone, not
-on how the network cut it, so that a request sent again has the same chunks. Memory is bounded by a chunk and a line.
+Lines are gathered into chunks that end after so many lines or bytes: 512 KiB are decoded in two milliseconds, in which nothing
+else is served; with far fewer rows a chunk its commit would cost more than they do. Where a chunk ends depends on the content
+alone, not on how the network cut it, so that a request sent again has the same chunks. Memory is bounded by a chunk and a
+line.
 
 Each line is decoded by itself. Joining the lines of a chunk to one JSON list is 5 % faster at 50 columns, but then a line
 such as `{},{}` has to be told from two rows, and a list that is left open in one line and closed in another from one.
@@ -48,7 +50,7 @@ class NdjsonDecoder:
         schema: RowSchema,
         *,
         chunk_rows: int = 1_000,
-        chunk_bytes: int = 1 << 20,
+        chunk_bytes: int = 1 << 19,
         line_bytes_max: int = 1 << 20,
         digests: bool = False,
     ) -> None:
