@@ -122,7 +122,8 @@ def number_matrix(cells: Sequence[Cells], places: Sequence[int]) -> FloatArray |
     except (StructError, OverflowError):
         return None
     matrix = np.frombuffer(packed, dtype=np.float64).reshape(len(cells), len(places))
-    for row, place in np.argwhere(np.abs(matrix) >= _EXACT).tolist():
+    large = np.abs(matrix) >= _EXACT
+    for row, place in np.argwhere(large).tolist() if large.any() else ():
         cell = rows[row][place]
         if isinstance(cell, int) and int(float(cell)) != cell:
             return None
