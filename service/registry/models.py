@@ -114,7 +114,7 @@ class LiveModel:
     configuration: ModelConfiguration
     versions: dict[str, LiveVersion]
 
-    @property
+    @cached_property
     def default_version(self) -> str:
         """The version of requests that name none."""
         if self.configuration.default_version is not None:

@@ -15,12 +15,12 @@ import codecs
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from service.errors import DecodeError
 from service.ingest.decode.json_value import REFUSED, UnreadableError, json_value

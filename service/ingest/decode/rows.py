@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+import msgspec
+
 from detectors.binning import Values
 from service.errors import RowError
 
@@ -37,8 +39,7 @@ Cells: TypeAlias = tuple[Any, ...]
 """One row: a cell a column, `msgspec.UNSET` where it lacks the column."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DecodedRows:
+class DecodedRows(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Rows of a request, or of a chunk of one, that are not yet columns.
 
     Parameters
