@@ -14,7 +14,7 @@ Times are microseconds since the epoch, UTC. Documents are opaque bytes to the s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 __all__ = [
     "LEARNING",
@@ -30,6 +30,7 @@ __all__ = [
     "Delta",
     "EpisodeRow",
     "EvaluationRow",
+    "JobState",
     "Keeping",
     "Mark",
     "ModelRow",
@@ -60,6 +61,10 @@ class Clock(Protocol):
 
 
 # --- counts ---------------------------------------------------------------------------------------------------------
+
+
+JobState: TypeAlias = Literal["receiving", "building", "replaying", "ready", "failed"]
+"""Of a reference on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +238,7 @@ class ReferenceRow:
     ----------
     id : str
         Content hash of a finished reference, or id of the job.
-    state : {"receiving", "building", "ready", "failed"}
+    state : {"receiving", "building", "replaying", "ready", "failed"}
     created_at_us, updated_at_us : int
     summary : bytes
         JSON for lists: rows, columns, findings, progress, the reason of a failure.
@@ -242,7 +247,7 @@ class ReferenceRow:
     id: str
     model: str
     version: str
-    state: Literal["receiving", "building", "ready", "failed"]
+    state: JobState
     created_at_us: int
     updated_at_us: int
     summary: bytes

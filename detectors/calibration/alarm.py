@@ -12,6 +12,7 @@ exchangeable with those of the reference in their season.
 References
 ----------
 .. [1] Potgieter, van Zyl, Schutte, Lombard (2023), "The Population Resemblance Statistic", arXiv 2307.11878.
+.. [2] Wilson, Hilferty (1931), "The distribution of chi-square".
 """
 
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Judgement:
         Of values, missing and invalid, in the order of `KINDS`; direction is standardised, positive is up.
     known : ndarray of bool, shape [3, n_columns]
         Which of them the reference has a spread of; what is not known is to be tested exactly.
+    spread : ndarray of float64, shape [n_columns]
+        Standardised change of how far values spread; positive is wider.
     location, scale, omnibus : ndarray of float64, shape [n_columns]
         P-values that those of the values were combined from.
     effective_rows : ndarray of float64, shape [n_columns]
@@ -64,6 +67,7 @@ class Judgement:
     effects: FloatArray
     direction: FloatArray
     known: BoolArray
+    spread: FloatArray
     location: FloatArray
     scale: FloatArray
     omnibus: FloatArray
@@ -194,22 +198,36 @@ def judgement_of(found: Findings, traits: Traits, n_columns: int, *, may_be_majo
         result[place] = values
         return result
 
-    with np.errstate(invalid="ignore"):
-        distance = found.dof[0] / np.maximum(found.axes[0], 1) * found.square[0]
-        beyond = 1 - chndtr(distance, found.dof[0], MAJOR_EFFECT / found.least_variance[0])
     groups = by_column(np.where(found.axes[0] > 0, found.axes[0] + 1, 0))[0]
     return Judgement(
         pvalues=by_column(found.pvalue[0]),
         effects=by_column(found.effect[0]),
         direction=by_column(found.direction[0]),
         known=~np.isnan(by_column(np.ones(traits.kind.size))),
+        spread=by_column(found.spread[0])[0],
         location=by_column(found.location[0])[0],
         scale=by_column(found.scale[0])[0],
         omnibus=by_column(found.omnibus[0])[0],
         effective_rows=1 / by_column(found.variance[0])[0],
         test_groups=np.nan_to_num(groups).astype(np.int64),
-        major=(by_column(beyond) < _MAJOR_SURE) & may_be_major,
+        major=by_column(_surely_beyond(found, MAJOR_EFFECT) & may_be_major) == 1,
     )
+
+
+def _surely_beyond(found: Findings, effect: float) -> BoolArray:
+    r"""Whether a window's change is larger than an effect, but for a chance of `_MAJOR_SURE`; shape [n_traits].
+
+    .. math:: P(\chi'^2_\nu(\tfrac{\nu}{J} \delta / V) \ge \tfrac{\nu}{J} \sum d_j^2 / V) < \alpha / 2
+
+    where V is the least variance at the upper end of what it may be, so sure is it, by half of the chance: z would not do in
+    place of t, for the step from Student to normal squeezes a large effect to less than :math:`\delta / V`.
+    """
+    v = np.nan_to_num(found.least_dof[0], nan=1.0)
+    least = np.maximum(1 - 2 / (9 * v) + ndtri(_MAJOR_SURE / 2) * np.sqrt(2 / (9 * v)), 0.0) ** 3  # of chi^2_v / v [2]_
+    share = least * found.dof[0] / np.maximum(found.axes[0], 1)
+    with np.errstate(invalid="ignore"):
+        inside = chndtr(share * found.square[0], found.dof[0], share * effect / found.least_variance[0])
+        return np.asarray(1 - inside < _MAJOR_SURE / 2)
 
 
 def _steepness(groups: npt.NDArray[np.int64]) -> FloatArray:

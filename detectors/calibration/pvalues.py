@@ -44,12 +44,14 @@ class Findings:
         Pearson's distance beyond what windows naturally differ by; near zero the excess PSI. Never negative.
     direction : ndarray of float64
         Standardised location (of a share: the share itself); positive is up.
+    spread : ndarray of float64
+        Standardised scale; positive is wider.
     variance : ndarray of float64
         V of the location, or of the leading axis.
     square : ndarray of float64
-        Sum of z^2 over the principal axes.
-    least_variance : ndarray of float64
-        The least V among them.
+        Sum of t^2 over the principal axes.
+    least_variance, least_dof : ndarray of float64
+        The least V among them, and the fewest degrees of freedom that one was estimated with.
     axes, dof : ndarray of float64
         Number of principal axes, and the degrees of freedom of their sum of squares.
     """
@@ -60,9 +62,11 @@ class Findings:
     omnibus: FloatArray
     effect: FloatArray
     direction: FloatArray
+    spread: FloatArray
     variance: FloatArray
     square: FloatArray
     least_variance: FloatArray
+    least_dof: FloatArray
     axes: FloatArray
     dof: FloatArray
 
@@ -87,10 +91,10 @@ def findings(
     sizes = axes.turn.sizes
     difference = excess * np.repeat(1 / np.maximum(rows, 1.0), sizes, axis=-1)
     variance = variability.variance(rows, sizes)
-    z = normal_of_student(difference / np.sqrt(variance), variability.dof)
-    square = _principal_sums(np.square(z), axes)
+    t = difference / np.sqrt(variance)
+    z = normal_of_student(t, variability.dof)
     nu = variability.omnibus_dof
-    omnibus = chdtrc(nu, nu / np.maximum(axes.sizes, 1) * square)
+    omnibus = chdtrc(nu, nu / np.maximum(axes.sizes, 1) * _principal_sums(np.square(z), axes))
     location, scale = (_two_sided(_picked(z, places)) for places in (axes.location, axes.scale))
     pvalue = np.where(np.isnan(location), omnibus, cauchy(np.stack([location, scale, omnibus])))
     leading = np.where(axes.location >= 0, axes.location, axes.turn.starts)
@@ -111,9 +115,11 @@ def findings(
         omnibus=_unless(silent, omnibus),
         effect=_unless(silent, np.maximum(distance - _principal_sums(variance, axes), 0.0)),
         direction=_unless(silent | ~(traits.ordered | share), z[..., used] if z.shape[-1] else rows),
+        spread=_unless(silent, _picked(z, axes.scale)),
         variance=_unless(silent, own_variance),
-        square=_unless(silent, square),
+        square=_unless(silent, _principal_sums(np.square(t), axes)),
         least_variance=_unless(silent, _over_principal(np.minimum, variance, axes, 1.0)),
+        least_dof=_unless(silent, _over_principal(np.minimum, variability.dof, axes, 1.0)),
         axes=_unless(silent, axes.sizes.astype(np.float64)),
         dof=_unless(silent, nu),
     )

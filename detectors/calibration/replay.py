@@ -31,7 +31,7 @@ from detectors.arrays import FloatArray
 from detectors.calibration.calibrated import Calibration
 from detectors.calibration.past import Past
 
-__all__ = ["Replay", "Table", "hop_of", "replay", "spent", "strength"]
+__all__ = ["Mapper", "Replay", "Score", "Scored", "Table", "hop_of", "replay", "spent", "strength"]
 
 _PRIOR: Final = 5.0
 _TAIL: Final = 0.1
@@ -39,7 +39,10 @@ _FOLDS_MAX: Final = 60
 _DAY_S: Final = 86_400
 _LEAST: Final = 1e-300
 
-Mapper: TypeAlias = Callable[[Callable[[int], list["Scored"]], Iterable[int]], Iterable[list["Scored"]]]
+Score: TypeAlias = Callable[[int], list["Scored"]]
+"""Scores a fold."""
+
+Mapper: TypeAlias = Callable[[Score, Iterable[int]], Iterable[list["Scored"]]]
 """`map`, or that of a pool."""
 
 
@@ -82,9 +85,10 @@ class Table:
         """Probability of evidence as strong as this or stronger, when nothing is wrong."""
         known = self.evidence
         k = int(_TAIL * known.size)
-        line = float(known[k])
-        if line >= 1:
-            k, line = int(np.searchsorted(known, 1.0)), 1.0
+        if known[k] >= 1:
+            # The gate has cut more than that: the tail begins at the weakest evidence there is.
+            k = max(int(np.searchsorted(known, 1.0)) - 1, 0)
+        line = max(float(known[k]), _LEAST)
         ratio = self.independent / known.size
         beyond = np.log(line / np.maximum(known[:k], _LEAST)).sum() * ratio
         exceedances = k * ratio

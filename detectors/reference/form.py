@@ -88,6 +88,7 @@ def to_form(reference: Reference) -> dict[str, Any]:
         "segments": [],
         "blocks": blocks,
         "provenance": dict(reference.provenance),
+        "replay": None if reference.replay is None else dict(reference.replay),
     }
 
 
@@ -143,6 +144,7 @@ def from_form(form: object) -> Reference:
         exact=frozen(np.array([_get(entry, "exact", bool) for entry in entries], dtype=np.bool_)),
         blocks=None if top.get("blocks") is None else _guarded(_blocks_of, _get(top, "blocks", dict), "blocks"),
         provenance=_get(top, "provenance", dict),
+        replay=None if top.get("replay") is None else _get(top, "replay", dict),
     )
     if reference.time_column in names:
         raise ReferenceFormatError("time_column: wanted a column that is not monitored")

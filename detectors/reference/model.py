@@ -70,6 +70,9 @@ class Reference:
     blocks : Blocks, optional
         None without a time column.
     provenance : mapping of str to object
+    replay : mapping of str to object, optional
+        What `detectors.calibration.replay` found when its days were held out, so that it need not be found again; no part
+        of what the reference is.
     """
 
     model: str
@@ -89,6 +92,7 @@ class Reference:
     sample_rows: int
     blocks: Blocks | None = None
     provenance: Mapping[str, object] = field(default_factory=dict)
+    replay: Mapping[str, object] | None = None
 
     @cached_property
     def layout(self) -> Layout:

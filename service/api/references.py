@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
@@ -17,7 +17,7 @@ from service.domain.configuration import Name
 from service.domain.durations import Duration, parse_duration_s
 from service.errors import DriftlineError
 from service.ingest.decode import Encoding, Inflater, format_of
-from service.ports import ReferenceRow
+from service.ports import JobState, ReferenceRow
 from service.references.jobs import UploadOptions
 from service.references.promotion import promote
 from service.registry.models import FIRST_VERSION
@@ -48,7 +48,7 @@ class ReferenceDocument(BaseModel):
     id: str
     model: str
     version: str
-    state: Literal["receiving", "building", "ready", "failed"]
+    state: JobState
     active: bool
     created_at: str
     updated_at: str

@@ -1,19 +1,24 @@
 """Data files against a reference, window by window."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from detectors.arrays import Counts
 from detectors.reference import Reference
+from service.calibration.calibrated import calibrated
+from service.calibration.settings import DEFAULT_SCALES, CalibrationSettings
 from service.domain import Evaluation, Window
 from service.domain.durations import zone_of
 from service.errors import DeclarationError, InputError
 from service.evaluation.counting import WindowCounts
 from service.evaluation.evaluate import Evaluator
+from service.evaluation.judging import parts_of
 from service.formats import Source
 from service.references.rows import Span, timed_rows
 from service.windows.times import format_duration, parse_duration_s, window_end, window_starts
@@ -27,6 +32,9 @@ WINDOWS_MAX = 100_000
 
 # Windows without a row are reported too, as undecided, unless times are so far apart that nobody would read them.
 _WINDOWS_FILLED_MAX = 20_000
+
+Part: TypeAlias = tuple[int, int, Counts]
+"""Start, rows and counts of what was counted together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,9 @@ class Checked:
     ----------
     evaluator : Evaluator
     counts : WindowCounts
+        By base window of the reference, if it is calibrated and there are times; else by window.
+    counted_s : int or None
+        Length of what is counted by; None for all rows at once.
     request : CheckRequest
     size_s : int or None
         Length of a window; None for all rows at once.
@@ -69,6 +80,7 @@ class Checked:
 
     evaluator: Evaluator
     counts: WindowCounts
+    counted_s: int | None
     request: CheckRequest
     size_s: int | None
     zone: ZoneInfo
@@ -83,25 +95,54 @@ class Checked:
     def evaluations(self) -> Iterator[Evaluation]:
         """Evaluate one window after the other, in time order; each is made when it is asked for."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for start_us, rows, counts in self._filled():
-            yield self.evaluator.evaluate(counts, rows, self._window(start_us, rows), now, self.counts.errors)
+        reference = self.evaluator.reference
+        for start_us, parts in self._filled():
+            rows = sum(rows for _, rows, _ in parts)
+            total = np.zeros(reference.layout.n_bins_total, dtype=np.int64)
+            for _, _, counts in parts:
+                total += counts
+            yield self.evaluator.evaluate(
+                Counts(total),
+                rows,
+                self._window(start_us, rows),
+                now,
+                errors=self.counts.errors,
+                parts=parts_of(reference, [(start, counts) for start, _, counts in parts], self._scale),
+            )
 
-    def _filled(self) -> Iterator[tuple[int, int, Counts]]:
+    @property
+    def _scale(self) -> int | None:
+        """So many base windows of the reference a window has."""
+        if self.size_s is None or self.counted_s is None:
+            return None
+        windows = self.size_s // self.counted_s
+        return windows if windows in DEFAULT_SCALES else None
+
+    def _filled(self) -> Iterator[tuple[int, Sequence[Part]]]:
         """The windows with rows, and those in between that have none."""
-        empty = Counts(np.zeros(self.evaluator.reference.layout.n_bins_total, dtype=np.int64))
         first_us, last_us = self.span_us
         fill = self.size_s is not None and first_us is not None and last_us is not None
         if fill and self.size_s and (last_us or 0) - (first_us or 0) > _WINDOWS_FILLED_MAX * self.size_s * 1_000_000:
             fill = False
         expected: int | None = None
-        for start_us, rows, counts in self.counts.windows():
+        for start_us, parts in self._windows():
             while fill and expected is not None and expected < start_us:
-                yield expected, 0, empty
+                yield expected, ()
                 expected = window_end(expected, self.size_s or 0, self.zone)
-            yield start_us, rows, counts
+            yield start_us, parts
             expected = window_end(start_us, self.size_s, self.zone) if fill and self.size_s else None
         if not len(self.counts):
-            yield 0, 0, empty
+            yield 0, ()
+
+    def _windows(self) -> Iterator[tuple[int, Sequence[Part]]]:
+        """What was counted, by window."""
+        for start_us, parts in groupby(self.counts.windows(), key=lambda part: self._start_us(part[0])):
+            yield start_us, list(parts)
+
+    def _start_us(self, counted_us: int) -> int:
+        if self.size_s is None or self.size_s == self.counted_s:
+            return counted_us if self.size_s is not None else 0
+        return int(window_starts(np.array([counted_us], dtype=np.int64), self.size_s, self.zone)[0])
 
     def _window(self, start_us: int, rows: int) -> Window:
         if self.size_s is not None and (rows or len(self.counts)):
@@ -143,7 +184,9 @@ def check_data(
     zone = zone_of(reference.time_zone)
     size_s = None if request.window == WHOLE else _window_size_s(request.window, reference)
     span = _span(reference, request, size_s, zone)
+    base_s = None if reference.blocks is None else parse_duration_s(reference.window)
     counts = WindowCounts(reference)
+    windows: set[int] = set()
     rejected = n_rows = 0
     times_seen = False
     first_us: int | None = None
@@ -156,20 +199,28 @@ def check_data(
             if some.rows:
                 low, high = int(some.times_us.min()), int(some.times_us.max())
                 first_us, last_us = min(low, first_us or low), max(high, last_us or high)
-        if size_s is None or some.times_us is None:
+        counted_s = base_s or size_s
+        if counted_s is None or some.times_us is None:
             starts_us = np.zeros(some.rows, dtype=np.int64)
         else:
-            starts_us = window_starts(some.times_us, size_s, zone)
+            starts_us = window_starts(some.times_us, counted_s, zone)
         counts.add(some.columns, some.rows, starts_us)
-        if len(counts) > WINDOWS_MAX:
+        if size_s is not None and some.times_us is not None:
+            windows.update(np.unique(window_starts(some.times_us, size_s, zone)).tolist())
+        if len(windows) > WINDOWS_MAX:
             raise DeclarationError(f"--window {request.window}: more than {WINDOWS_MAX:,} windows; take larger ones")
     if span.needed and span.time_column is not None and not times_seen and rejected:
         raise DeclarationError(f"no time column in the data: wanted '{span.time_column}'")
     if n_rows and not counts.known:
         raise InputError("the data has no column of the reference; is it of another model?")
+    # Without times, a file is like one base window of any hour.
+    settings = CalibrationSettings(season="auto" if times_seen else "none", time_zone=reference.time_zone)
     return Checked(
-        evaluator=Evaluator(reference),
+        evaluator=Evaluator(
+            reference, calibration=None if base_s is None else calibrated(reference, settings, zone, base_s)
+        ),
         counts=counts,
+        counted_s=(base_s or size_s) if times_seen else None,
         request=request,
         size_s=size_s,
         zone=zone,

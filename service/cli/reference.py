@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detectors.reference import Reference, reference_id
+from service.calibration.calibrated import SEASON_WORDS, Calibrated
 from service.cli.options import column_options, name_option, output_console, shown, split_names
 from service.cli.progress import progress_bar
 from service.domain.durations import zone_of
@@ -21,6 +22,8 @@ from service.registry.reference_file import write_reference
 from service.windows.times import format_duration, format_instant, parse_duration_s, parse_instant, window_starts
 
 __all__ = ["build", "print_built", "reference"]
+
+BUDGET_PER_30D = 1.0  # the default; another one is set in a model's policy
 
 
 @click.group()
@@ -107,10 +110,29 @@ def print_built(built: Built, console: Console) -> None:
     console.print(table)
     for warning in _warnings(built):
         console.print(f"[yellow]Warning:[/] {warning}")
-    console.print("Calibration: iid. P-values take rows for independent, and no rate of false alarms is known.")
-    console.print("Replayed false alarms: not available for calibration iid.")
+    _print_calibration(built.calibration, console)
     if any(not finding.declared for finding in built.findings):
         console.print("Guesses can be overridden: --time-column, --outputs, --ignore, or --columns columns.yaml.")
+
+
+def _print_calibration(calibration: Calibrated | None, console: Console) -> None:
+    if calibration is None:
+        console.print("Calibration: iid. P-values take rows for independent, and no rate of false alarms is known.")
+        console.print("Replayed false alarms: not available for calibration iid.")
+        return
+    trust = calibration.trust(BUDGET_PER_30D)
+    scales = ", ".join(format_duration(scale * calibration.base_s) for scale in calibration.alarm.scales)
+    console.print(f"Calibration: {trust.status}, on {trust.windows:,} windows, tested together as {scales}.")
+    console.print(f"Season: {SEASON_WORDS[trust.season or 'none']}.")
+    if trust.replayed_per_30d is None:
+        console.print("Replayed false alarms: not available for so few windows.")
+    else:
+        console.print(
+            f"Replayed false alarms: {trust.replayed_alarms} in {trust.replayed_days:,.1f} days,"
+            f" {trust.replayed_per_30d:.2f} in 30 days; budget {BUDGET_PER_30D:g}."
+        )
+    if trust.advice is not None:
+        console.print(f"[yellow]To be verified:[/] {trust.advice}.")
 
 
 def _numbers(made: Reference, index: int) -> tuple[str, str, str]:

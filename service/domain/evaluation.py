@@ -4,10 +4,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Calibration", "ColumnEvaluation", "Direction", "Evaluation", "MovedBin", "Reason", "Verdict", "Window"]
+__all__ = [
+    "Calibration",
+    "ColumnEvaluation",
+    "Direction",
+    "Evaluation",
+    "EvidenceName",
+    "MovedBin",
+    "Reason",
+    "Verdict",
+    "Window",
+]
 
 Direction = Literal["up", "down"]
 Verdict = Literal["stable", "drifted", "undecided"]
+EvidenceName = Literal[
+    "omnibus",  # of independent rows: values in any way
+    "location",  # where the values of a number lie
+    "scale",  # how far they spread
+    "shape",  # any other way
+    "categories",  # their shares
+    "missing",
+    "invalid",
+    "unseen",
+]
 Calibration = Literal["verified", "calibrated", "iid", "collecting"]
 Reason = Literal[
     "no_rows",  # nothing was observed
@@ -17,6 +37,7 @@ Reason = Literal[
     "constant_reference",  # the reference has one value, the window has no other: there is no spread to compare
     "error",  # the column could not be evaluated; `error` says why
     "silent",  # no row came in this stretch of time
+    "short_reference",  # the reference has too few windows as long as this one to know how much they differ
     "refilling",  # part of the window lies before the reference was active, or before there were rows
 ]
 
@@ -65,7 +86,7 @@ class ColumnEvaluation:
     pvalues: Mapping[str, float | None]
     effect: float | None
     effect_threshold: float | None
-    evidence: str | None
+    evidence: EvidenceName | None
     direction: Direction | None
     effective_rows: float | None
     smallest_detectable_shift: float | None
@@ -99,4 +120,6 @@ class Evaluation:
     budget_per_30d: float | None
     scale: int | None
     tier: str | None
+    season: str | None
+    replayed_false_alarms_per_30d: float | None
     columns: Mapping[str, ColumnEvaluation]

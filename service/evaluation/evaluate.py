@@ -9,13 +9,14 @@ import numpy as np
 from detectors.arrays import Counts, FloatArray
 from detectors.catalog import statistics
 from detectors.comparison import GroupPair
-from detectors.evidence import EVIDENCE, Assessor, Evidence
+from detectors.evidence import EVIDENCE, Assessor
 from detectors.labels import group_labels
-from detectors.power import smallest_detectable_shift
 from detectors.quality import Quality
 from detectors.reference import Reference, reference_id
-from service.domain import ColumnEvaluation, Direction, Evaluation, MovedBin, Window
-from service.evaluation.policy import Policy, decide, window_verdict
+from service.calibration.calibrated import Calibrated, Trust
+from service.domain import ColumnEvaluation, Direction, Evaluation, EvidenceName, MovedBin, Window
+from service.evaluation.judging import Judge, Judged, Parts
+from service.evaluation.policy import Policy, window_verdict
 
 __all__ = ["Evaluator"]
 
@@ -30,12 +31,17 @@ class Evaluator:
     ----------
     reference : Reference
     policy : Policy, optional
+    calibration : Calibrated, optional
+        None where rows have to be taken for independent.
     """
 
-    def __init__(self, reference: Reference, policy: Policy | None = None) -> None:
+    def __init__(
+        self, reference: Reference, policy: Policy | None = None, calibration: Calibrated | None = None
+    ) -> None:
         self.reference = reference
         self.policy = policy or Policy()
         self._assessor = Assessor(reference)
+        self._judge = Judge(reference, self.policy, calibration)
         self._numeric = reference.layout.numeric
         self._past = Quality(reference.layout, reference.counts)
         self._id = reference_id(reference)
@@ -45,7 +51,14 @@ class Evaluator:
         ]
 
     def evaluate(
-        self, counts: Counts, rows: int, window: Window, evaluated_at: str, errors: Mapping[str, str] | None = None
+        self,
+        counts: Counts,
+        rows: int,
+        window: Window,
+        evaluated_at: str,
+        *,
+        errors: Mapping[str, str] | None = None,
+        parts: Parts | None = None,
     ) -> Evaluation:
         """Evaluate one window.
 
@@ -59,6 +72,8 @@ class Evaluator:
             RFC 3339.
         errors : mapping of str to str, optional
             Columns that could not be counted, and why.
+        parts : Parts, optional
+            The window by base windows; without them it cannot be judged by the calibration.
 
         Returns
         -------
@@ -67,15 +82,14 @@ class Evaluator:
         errors = errors or {}
         comparison, evidence = self._assessor.assess(counts)
         broken = np.array([column.name in errors for column in self.reference.columns], dtype=np.bool_)
-        decided = decide(evidence, self.policy, broken)
+        judged = self._judge.judge(evidence, parts, window, broken)
+        evidence, decided = judged.evidence, judged.decided
         numbers = {name: _listed(values) for name, values in statistics(comparison).items()}
-        pvalues = self._pvalues(evidence)
-        line = decided.threshold / np.maximum(decided.tests, 1)
-        shift = smallest_detectable_shift(evidence.tested, line, self.policy.effect_threshold)
+        pvalues = self._pvalues(judged)
         facts: dict[str, list[Any]] = {
             "rows": evidence.quality.present.tolist(),
             "effective_rows": _listed(evidence.effective_rows),
-            "smallest_detectable_shift": _listed(np.where(self._numeric, shift, np.nan)),
+            "smallest_detectable_shift": _listed(judged.smallest_shift),
             "test_groups": [groups or None for groups in evidence.test_groups.tolist()],
             "missing_ratio": _listed(evidence.quality.missing_ratio),
             "invalid_ratio": _listed(evidence.quality.invalid_ratio),
@@ -83,7 +97,7 @@ class Evaluator:
             "out_of_range_ratio": _listed(np.where(self._numeric, evidence.quality.out_of_range_ratio, np.nan)),
             "moved": self._moved(comparison.groups),
         }
-        directions = self._directions(evidence, comparison.groups)
+        directions = self._directions(judged, comparison.groups)
         columns = {}
         of_columns = zip(_by_column(numbers), _by_column(pvalues), _by_column(facts), strict=True)
         for index, (column, decision, known) in enumerate(
@@ -98,7 +112,11 @@ class Evaluator:
                 reason=decision.reason,
                 statistics=found[0],
                 pvalue=_number(decision.pvalue),
-                pvalue_threshold=None if failed else decided.threshold,
+                pvalue_threshold=None
+                if failed
+                else decided.threshold
+                if decision.verdict == "drifted"
+                else decided.line,
                 pvalues=found[1],
                 effect=_number(decision.effect),
                 effect_threshold=self.policy.effect_threshold,
@@ -108,6 +126,9 @@ class Evaluator:
                 **found[2],
             )
         verdict, reason = window_verdict(decided.columns)
+        if judged.reason is not None:
+            verdict, reason = "undecided", judged.reason
+        trust = judged.trust
         return Evaluation(
             model=self.reference.model,
             version=self.reference.version,
@@ -121,14 +142,21 @@ class Evaluator:
             late_rows=0,
             verdict=verdict,
             reason=reason,
-            calibration="iid",
+            calibration=trust.status,
             # What cannot be said honestly is not said: without a calibration there is no rate of false alarms.
-            false_alarms_per_30d=None,
-            budget_per_30d=None,
+            false_alarms_per_30d=None if verdict == "undecided" else decided.rate,
+            budget_per_30d=None if decided.rate is None else self.policy.budget_per_30d,
             scale=None,
-            tier=None,
+            tier=decided.tier if verdict == "drifted" else None,
+            season=trust.season,
+            replayed_false_alarms_per_30d=trust.replayed_per_30d,
             columns=columns,
         )
+
+    @property
+    def trust(self) -> Trust:
+        """How far the rate of false alarms is to be trusted."""
+        return self._judge.trust
 
     def _moved(self, groups: GroupPair) -> list[tuple[MovedBin, ...]]:
         """The groups of each column whose shares moved most, the largest change first."""
@@ -150,30 +178,35 @@ class Evaluator:
             )
         return moved
 
-    def _pvalues(self, evidence: Evidence) -> dict[str, list[float | None]]:
-        nothing: list[float | None] = [None] * len(self.reference.columns)
-        raw = {kind: _listed(evidence.pvalues[row]) for row, kind in enumerate(EVIDENCE)}
-        # Location and scale come with the calibrated alarm; their places are part of the format.
+    def _pvalues(self, judged: Judged) -> dict[str, list[float | None]]:
+        shares = {kind: _listed(judged.evidence.pvalues[row]) for row, kind in enumerate(EVIDENCE) if row}
         return {
-            "location": nothing,
-            "scale": nothing,
-            "omnibus": raw["omnibus"],
-            "ks": _listed(evidence.ks),
-            "missing": raw["missing"],
-            "invalid": raw["invalid"],
-            "unseen": raw["unseen"],
-        }
+            "location": _listed(judged.location),
+            "scale": _listed(judged.scale),
+            "omnibus": _listed(judged.omnibus),
+            "ks": _listed(judged.evidence.ks),
+        } | shares
 
-    def _directions(self, evidence: Evidence, groups: GroupPair) -> dict[str, list[Direction | None]]:
-        """Which way each kind of evidence points: where values went, or whether a share rose."""
-        z = np.where(self._numeric, _location_z(groups), np.nan)
-        now = evidence.quality
+    def _directions(self, judged: Judged, groups: GroupPair) -> dict[EvidenceName, list[Direction | None]]:
+        """Which way each kind of evidence points: where values went, whether they spread, or whether a share rose."""
+        now = judged.evidence.quality
+        known = judged.direction
+        z = np.where(self._numeric, _location_z(groups), np.nan) if known is None else known[0]
+        values: list[Direction | None] = [
+            ("up" if v > 0 else "down") if abs(v) > _DIRECTION_Z else None for v in z.tolist()
+        ]
         return {
-            "omnibus": [("up" if v > 0 else "down") if abs(v) > _DIRECTION_Z else None for v in z.tolist()],
-            "missing": ["up" if rise else "down" for rise in (now.missing_ratio > self._past.missing_ratio).tolist()],
-            "invalid": ["up" if rise else "down" for rise in (now.invalid_ratio > self._past.invalid_ratio).tolist()],
+            **dict.fromkeys(("omnibus", "location", "shape"), values),
+            "scale": [None] * self._numeric.size if known is None else _up_or_down(judged.spread),
+            "categories": [None] * self._numeric.size,
+            "missing": _up_or_down(now.missing_ratio - self._past.missing_ratio),
+            "invalid": _up_or_down(now.invalid_ratio - self._past.invalid_ratio),
             "unseen": ["up"] * self._numeric.size,
         }
+
+
+def _up_or_down(change: FloatArray) -> list[Direction | None]:
+    return ["up" if value > 0 else "down" for value in change.tolist()]
 
 
 # What is known of a column that could not be counted; all else is None.

@@ -1,13 +1,21 @@
 """Evaluators by reference and policy, and the evaluation of a span."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Final
 
+import numpy as np
+
+from detectors.arrays import Counts
+from detectors.reference import Reference
+from service.calibration.calibrated import Trust, calibrated
+from service.calibration.settings import CalibrationSettings, settings_of
 from service.domain import ColumnEvaluation, Evaluation, Reason, Window
 from service.domain.configuration import PolicyConfiguration
 from service.evaluation.evaluate import Evaluator
+from service.evaluation.judging import Parts, parts_of
 from service.evaluation.policy import Policy
 from service.evaluation.spans import Span, newest_panes, sum_of, within
 from service.ports import Pane
@@ -30,7 +38,7 @@ class Evaluators:
 
     def __init__(self, rows_exposed_min: int = 0) -> None:
         self._rows_exposed_min = rows_exposed_min
-        self._kept: OrderedDict[tuple[str, Policy], Evaluator] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, Policy, CalibrationSettings, int], Evaluator] = OrderedDict()
 
     def evaluate(
         self, model: LiveModel, version: str, span: Span, panes: Sequence[Pane], *, now_us: int, first_us: int
@@ -54,12 +62,14 @@ class Evaluators:
             some = newest_panes(some, span.rows_min)
             start_us = some[0].start_us
         live = span.since.reference
-        evaluator = self._evaluator(live, _policy(model.configuration.policy))
+        evaluator = self._evaluator(live, model)
+        counts, parts = _counted(some, live.reference, span.scale)
         evaluation = evaluator.evaluate(
-            sum_of(some, live.reference.layout.n_bins_total),
+            counts,
             sum(pane.rows for pane in some),
             Window(start_us=start_us, end_us=span.end_us, size=span.size),
             format_instant(now_us),
+            parts=parts,
         )
         evaluation = replace(
             evaluation,
@@ -67,7 +77,7 @@ class Evaluators:
             version=version,
             late_rows=sum(pane.late for pane in some),
             scale=span.scale,
-            calibration="collecting" if live.reference.provenance.get("learned") else "iid",
+            calibration="collecting" if _is_collecting(live.reference, evaluation) else evaluation.calibration,
             columns={name: self._shown(column) for name, column in evaluation.columns.items()},
         )
         return _undecided(evaluation, "refilling") if span.refilling(first_us) else evaluation
@@ -76,10 +86,16 @@ class Evaluators:
         # The shares of very few rows say what was in them.
         return column if column.rows >= self._rows_exposed_min or not column.moved else replace(column, moved=())
 
-    def _evaluator(self, live: LiveReference, policy: Policy) -> Evaluator:
-        key = live.id, policy
+    def trust(self, model: LiveModel, live: LiveReference) -> Trust:
+        """How far the rate of false alarms against a reference is to be trusted. Not for the event loop: may take long."""
+        return self._evaluator(live, model).trust
+
+    def _evaluator(self, live: LiveReference, model: LiveModel) -> Evaluator:
+        policy, settings = _policy(model.configuration.policy), settings_of(model.configuration)
+        key = live.id, policy, settings, model.grid.base_s
         if key not in self._kept:
-            self._kept[key] = Evaluator(live.reference, policy)
+            made = calibrated(live.reference, settings, model.grid.time_zone, model.grid.base_s)
+            self._kept[key] = Evaluator(live.reference, policy, made)
             if len(self._kept) > _KEPT_MAX:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
@@ -108,6 +124,8 @@ def silence(
         budget_per_30d=None,
         scale=1,
         tier=None,
+        season=None,
+        replayed_false_alarms_per_30d=None,
         columns={},
     )
 
@@ -121,4 +139,23 @@ def _policy(configuration: PolicyConfiguration) -> Policy:
         false_discovery_rate=configuration.false_discovery_rate,
         effect_threshold=configuration.effect_threshold,
         rows_min=configuration.rows_min,
+        budget_per_30d=configuration.false_alarms_per_30d,
     )
+
+
+def _counted(panes: Sequence[Pane], reference: Reference, scale: int | None) -> tuple[Counts, Parts]:
+    """Counts of a window, all together and by base window."""
+    n_bins = reference.layout.n_bins_total
+    by_window = [(start_us, sum_of(some, n_bins)) for start_us, some in _windows(panes)]
+    whole = np.zeros(n_bins, dtype=np.int64)
+    for _, counts in by_window:
+        whole += counts
+    return Counts(whole), parts_of(reference, by_window, scale)
+
+
+def _windows(panes: Sequence[Pane]) -> Iterator[tuple[int, Iterator[Pane]]]:
+    return groupby(panes, key=lambda pane: pane.window_start_us)
+
+
+def _is_collecting(reference: Reference, evaluation: Evaluation) -> bool:
+    return evaluation.calibration == "iid" and bool(reference.provenance.get("learned"))

@@ -1,6 +1,6 @@
-"""From evidence to verdicts. Pure.
+"""From evidence to verdicts, where rows have to be taken for independent; with a calibration see `alarming`. Pure.
 
-Until the calibrated alarm takes this place: a column's p-value is the smallest of its evidence times the number of tests it
+A column's p-value is the smallest of its evidence times the number of tests it
 had (Bonferroni), the line is drawn over the columns by Benjamini and Hochberg at q = .05, and nothing counts whose effect is
 not above 0.005 of excess PSI, about 0.07 standard deviations. These p-values take rows for independent (status `iid`):
 on dependent or seasonal traffic they alarm too often, which every verdict says.
@@ -17,10 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.arrays import BoolArray, IndexArray
-from detectors.evidence import EVIDENCE, Evidence, EvidenceKind
-from service.domain import Reason, Verdict
+from detectors.evidence import EVIDENCE, Evidence
+from service.domain import EvidenceName, Reason, Verdict
 
-__all__ = ["ColumnDecision", "Decided", "Policy", "decide", "window_verdict"]
+__all__ = [
+    "BROKEN",
+    "ColumnDecision",
+    "Decided",
+    "Policy",
+    "benjamini_hochberg",
+    "decide",
+    "undecided",
+    "usable",
+    "window_verdict",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +45,14 @@ class Policy:
         Excess PSI that a change has to be above to matter.
     rows_min : int
         Below so many present rows a column is undecided.
+    budget_per_30d : float
+        False alarms that 30 days may have, where the reference lets them be known.
     """
 
     false_discovery_rate: float = 0.05
     effect_threshold: float = 0.005
     rows_min: int = 30
+    budget_per_30d: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +74,7 @@ class ColumnDecision:
     reason: Reason | None
     pvalue: float
     effect: float
-    evidence: EvidenceKind | None
+    evidence: EvidenceName | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,11 +88,19 @@ class Decided:
         The line that a column's p-value has to be at or below.
     tests : ndarray of intp, shape [n_columns]
         How many tests each column had; its p-value is the smallest times that.
+    line : float
+        The threshold of a column that is not drifted.
+    rate : float or None
+        False alarms in 30 days at this strength of evidence.
+    tier : str or None
     """
 
     columns: list[ColumnDecision]
     threshold: float
     tests: IndexArray
+    line: float
+    rate: float | None = None
+    tier: str | None = None
 
 
 def decide(evidence: Evidence, policy: Policy, broken: BoolArray | None = None) -> Decided:
@@ -96,14 +117,14 @@ def decide(evidence: Evidence, policy: Policy, broken: BoolArray | None = None) 
     -------
     Decided
     """
-    pvalues = np.where(_usable(evidence, policy), evidence.pvalues, np.nan)
+    pvalues = np.where(usable(evidence, policy), evidence.pvalues, np.nan)
     if broken is not None:
         pvalues[:, broken] = np.nan
     tests = np.count_nonzero(~np.isnan(pvalues), axis=0).astype(np.intp)
     adjusted = np.minimum(pvalues * tests, 1.0)
     best = np.argmin(np.where(np.isnan(adjusted), 2.0, adjusted), axis=0)
     column_pvalue = np.take_along_axis(adjusted, best[None], axis=0)[0]
-    threshold = _benjamini_hochberg(column_pvalue, policy.false_discovery_rate)
+    threshold = benjamini_hochberg(column_pvalue, policy.false_discovery_rate)
     with np.errstate(invalid="ignore"):
         counts_as_drift = (adjusted <= threshold) & (evidence.effects > policy.effect_threshold)
     drifted = counts_as_drift.any(axis=0)
@@ -121,7 +142,7 @@ def decide(evidence: Evidence, policy: Policy, broken: BoolArray | None = None) 
         )
         for is_drifted, reason, column_shown, column_effect, kind in zip(
             drifted.tolist(),
-            _undecided(evidence, policy, ~np.isnan(pvalues[0])),
+            undecided(evidence, policy, ~np.isnan(pvalues[0])),
             shown.tolist(),
             effect.tolist(),
             strongest.tolist(),
@@ -129,11 +150,11 @@ def decide(evidence: Evidence, policy: Policy, broken: BoolArray | None = None) 
         )
     ]
     if broken is not None:
-        decisions = [_BROKEN if is_broken else made for made, is_broken in zip(decisions, broken.tolist(), strict=True)]
-    return Decided(columns=decisions, threshold=threshold, tests=tests)
+        decisions = [BROKEN if is_broken else made for made, is_broken in zip(decisions, broken.tolist(), strict=True)]
+    return Decided(columns=decisions, threshold=threshold, tests=tests, line=threshold)
 
 
-_BROKEN = ColumnDecision(verdict="undecided", reason="error", pvalue=float("nan"), effect=float("nan"), evidence=None)
+BROKEN = ColumnDecision(verdict="undecided", reason="error", pvalue=float("nan"), effect=float("nan"), evidence=None)
 
 
 def window_verdict(decisions: list[ColumnDecision]) -> tuple[Verdict, Reason | None]:
@@ -147,7 +168,7 @@ def window_verdict(decisions: list[ColumnDecision]) -> tuple[Verdict, Reason | N
     return "undecided", max(sorted(set(reasons)), key=reasons.count) if reasons else "no_rows"
 
 
-def _usable(evidence: Evidence, policy: Policy) -> BoolArray:
+def usable(evidence: Evidence, policy: Policy) -> BoolArray:
     """Which evidence rests on enough rows: [4, n_columns]."""
     enough_present = (evidence.quality.present >= policy.rows_min) & (evidence.reference_rows >= policy.rows_min)
     enough_rows = evidence.quality.rows >= policy.rows_min
@@ -155,7 +176,7 @@ def _usable(evidence: Evidence, policy: Policy) -> BoolArray:
     return usable & ~np.isnan(evidence.pvalues)
 
 
-def _undecided(evidence: Evidence, policy: Policy, values_tested: BoolArray) -> list[Reason | None]:
+def undecided(evidence: Evidence, policy: Policy, values_tested: BoolArray) -> list[Reason | None]:
     """Why a column that is not drifted is not stable either; "stable" needs a test of its values that found nothing."""
     reasons: tuple[tuple[Reason | None, BoolArray], ...] = (
         ("no_rows", evidence.quality.rows == 0),
@@ -170,7 +191,7 @@ def _undecided(evidence: Evidence, policy: Policy, values_tested: BoolArray) -> 
     return [reasons[number][0] for number in first.tolist()]
 
 
-def _benjamini_hochberg(pvalues: npt.NDArray[np.float64], rate: float) -> float:
+def benjamini_hochberg(pvalues: npt.NDArray[np.float64], rate: float) -> float:
     """The line that the largest rejected p-value is under, or the one that the smallest p-value missed."""
     tested = np.sort(pvalues[~np.isnan(pvalues)])
     if not tested.size:

@@ -104,6 +104,11 @@ CATALOGUE: Final = (
         help="False alarms that the model may raise in 30 days. Absent without a calibration.",
     ),
     Metric(
+        name="driftline_replayed_false_alarms_per_30d",
+        labels=_WINDOW,
+        help="Alarms in 30 days that the replay of the reference raised. Absent where nothing could be replayed.",
+    ),
+    Metric(
         name="driftline_calibration_status",
         labels=(*_WINDOW, "status"),
         help="1 for how well p-values are known (verified, calibrated, iid, collecting), 0 for the others.",

@@ -54,6 +54,7 @@ WINDOW_FAMILIES: Final = (
     "driftline_last_evaluation_timestamp_seconds",
     "driftline_false_alarms_per_30d",
     "driftline_false_alarm_budget_per_30d",
+    "driftline_replayed_false_alarms_per_30d",
     "driftline_calibration_status",
 )
 WINDOW_SERIES_MAX: Final = len(WINDOW_FAMILIES) - 2 + len(_VERDICTS) + len(_CALIBRATIONS)
@@ -154,6 +155,7 @@ def window_block(labels: str, document: Mapping[str, Any]) -> Block:
         _seconds(document["evaluated_at"]),
         document["false_alarms_per_30d"],
         document["budget_per_30d"],
+        document.get("replayed_false_alarms_per_30d"),
     )
     return _block(
         (

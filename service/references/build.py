@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from detectors.columns import Role
 from detectors.reference import Builder, Reference, add_all, plan_of, priorities, sample_rows_for, survey_of
 from detectors.reference.survey import SAMPLE_BYTES
+from service.calibration.calibrated import Calibrated, with_replay
+from service.calibration.settings import CalibrationSettings
 from service.domain import Batch
 from service.domain.durations import zone_of
 from service.errors import DeclarationError, InputError
@@ -21,7 +23,7 @@ from service.windows.times import parse_duration_s, window_starts
 
 __all__ = ["BuildRequest", "Built", "Stage", "build_reference"]
 
-Stage = Literal["surveying", "counting"]
+Stage = Literal["surveying", "counting", "replaying"]
 
 _SEED = 20110101  # any number, but always the same: the same data gives the same reference
 
@@ -42,6 +44,8 @@ class BuildRequest:
     created_at : str
         RFC 3339.
     provenance : mapping
+    calibration : CalibrationSettings
+        What its days are replayed with.
     sample_bytes : int
         Memory for the samples of columns that do not fit.
     """
@@ -55,6 +59,7 @@ class BuildRequest:
     until_us: int | None = None
     created_at: str
     provenance: Mapping[str, object]
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     sample_bytes: int = SAMPLE_BYTES
 
 
@@ -65,6 +70,7 @@ class Built:
     reference: Reference
     findings: Sequence[Finding]
     rejected: int
+    calibration: Calibrated | None = None
 
 
 def build_reference(source: Source, request: BuildRequest, on_progress: Callable[[Stage, int], None]) -> Built:
@@ -140,7 +146,13 @@ def build_reference(source: Source, request: BuildRequest, on_progress: Callable
         sample_rows=sample_rows,
         provenance=_with_rows(request.provenance, rows_of_file),
     )
-    return Built(reference=reference, findings=findings, rejected=rejected)
+    settings = replace(request.calibration, time_zone=declarations.time_zone)
+    calibration = None
+    if reference.blocks is not None:
+        reference, calibration = with_replay(
+            reference, settings, zone, lambda share: on_progress("replaying", int(share * source.size_bytes))
+        )
+    return Built(reference=reference, findings=findings, rejected=rejected, calibration=calibration)
 
 
 def _head(source: Source) -> list[Batch]:

@@ -1,7 +1,8 @@
 """Build jobs: uploads become references, and references become active.
 
-A job is a row of the store (`receiving`, `building`, `ready`, `failed`), so that every replica can tell how it stands. The
-upload lies in a file of this process until the job ends; a job whose process has died is found and failed at the next start.
+A job is a row of the store (`receiving`, `building`, `replaying`, `ready`, `failed`), so that every replica can tell how it
+stands. The upload lies in a file of this process until the job ends; a job whose process has died is found and failed at the
+next start.
 """
 
 import asyncio
@@ -18,8 +19,9 @@ import msgspec
 import structlog
 
 from detectors.reference import Reference, reference_id
+from service.calibration.settings import settings_of
 from service.errors import DriftlineError, InputError, StoreUnavailableError
-from service.ports import Activation, ReferenceRow, Store
+from service.ports import Activation, JobState, ReferenceRow, Store
 from service.references.worker import BuildOrder, summary_of
 from service.registry.models import LiveModel, Registry
 from service.registry.reference_file import reference_bytes
@@ -29,6 +31,7 @@ from service.windows.watermark import is_live
 __all__ = ["ActivationError", "ReferenceJobs", "UploadOptions", "UploadTooLargeError"]
 
 _SUFFIXES: Final = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet", "arrow": ".arrows"}
+_UNDER_WAY: Final = frozenset({"receiving", "building", "replaying"})
 _STALE_US: Final = 60 * 1_000_000
 """A job that has not been heard of for so long has lost its process."""
 
@@ -191,7 +194,7 @@ class ReferenceJobs:
         for model in await self._store.models():
             for row in await self._store.references(model.model):
                 mine = (row.model, row.id) in self._jobs
-                if row.state in {"receiving", "building"} and not mine and row.updated_at_us < now_us - _STALE_US:
+                if row.state in _UNDER_WAY and not mine and row.updated_at_us < now_us - _STALE_US:
                     summary = msgspec.json.decode(row.summary) | {"failed": "interrupted; upload the data again"}
                     failed = replace(row, state="failed", updated_at_us=now_us, summary=msgspec.json.encode(summary))
                     await self._store.put_reference(failed, None)
@@ -234,9 +237,7 @@ class ReferenceJobs:
         job = self._jobs[model, row.id] = _Job(row)
         return job
 
-    async def _say(
-        self, job: _Job, state: Literal["receiving", "building", "ready", "failed"], more: Mapping[str, Any]
-    ) -> None:
+    async def _say(self, job: _Job, state: JobState, more: Mapping[str, Any]) -> None:
         job.summary |= more
         now_us = await self._store.now_us()
         job.row = replace(job.row, state=state, updated_at_us=now_us, summary=msgspec.json.encode(job.summary))
@@ -254,7 +255,7 @@ class ReferenceJobs:
         try:
             async with self._turn:
                 order = _order(model, version, path, output, options)
-                outcome = await _run_worker(order, lambda progress: self._say(job, "building", progress))
+                outcome = await _run_worker(order, lambda progress: self._say(job, _state_of(progress), progress))
             if "failed" in outcome:
                 await self._end(job, "failed", {"failed": outcome["failed"]})
                 return
@@ -311,7 +312,12 @@ def _order(model: LiveModel, version: str, path: Path, output: Path, options: Up
         ignore=options.ignore,
         since=options.since,
         until=options.until,
+        calibration=settings_of(configuration),
     )
+
+
+def _state_of(progress: Mapping[str, Any]) -> JobState:
+    return "replaying" if progress["stage"] == "replaying" else "building"
 
 
 def _remove(*paths: Path) -> None:

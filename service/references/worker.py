@@ -14,6 +14,7 @@ import msgspec
 
 from detectors.errors import ReferenceFormatError
 from detectors.reference import Reference, reference_id
+from service.calibration.settings import CalibrationSettings
 from service.domain.declarations import ColumnDeclaration
 from service.domain.durations import zone_of
 from service.errors import DriftlineError
@@ -45,6 +46,7 @@ class BuildOrder(msgspec.Struct, kw_only=True, frozen=True):
     ignore: Sequence[str] = ()
     since: str | None = None
     until: str | None = None
+    calibration: CalibrationSettings = msgspec.field(default_factory=CalibrationSettings)
 
 
 def main() -> int:
@@ -96,6 +98,7 @@ def _build(order: BuildOrder) -> Built:
         until_us=None if order.until is None else parse_instant(order.until, zone),
         created_at=order.created_at,
         provenance=provenance,
+        calibration=order.calibration,
     )
     last = [-1]
 

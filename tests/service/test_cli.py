@@ -187,7 +187,7 @@ def test_a_span_without_rows_is_undecided(run, reference, tmp_path):
 
 
 def test_json_is_exactly_one_document(run, reference, tmp_path):
-    now = write(tmp_path / "now.csv", rows_of(150, 0.5, extra="?"))
+    now = write(tmp_path / "now.csv", rows_of(150, 1.0, extra="?"))
 
     code, out, err = run("check", now, "--reference", reference, "--json", "--window", "1h")
 

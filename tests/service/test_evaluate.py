@@ -224,7 +224,7 @@ def test_any_reference_and_any_window_get_a_verdict_or_a_reason(past, now, kind)
 
 
 def test_the_line_is_benjamini_and_hochbergs():
-    line = policy_module._benjamini_hochberg
+    line = policy_module.benjamini_hochberg
 
     assert line(np.array([0.001, 0.02, 0.9, np.nan]), 0.05) == pytest.approx(2 / 3 * 0.05)
     assert line(np.array([0.5, 0.9]), 0.05) == pytest.approx(0.025)
@@ -307,7 +307,7 @@ def test_a_column_that_breaks_leaves_the_others_alone(monkeypatch):
     counts.add(columns, 100, np.zeros(100, dtype=np.int64))
 
     ((_, rows, counted),) = counts.windows()
-    evaluation = Evaluator(reference).evaluate(counted, rows, ALL, NOW, counts.errors)
+    evaluation = Evaluator(reference).evaluate(counted, rows, ALL, NOW, errors=counts.errors)
     assert evaluation.columns["x"].reason == "error"
     assert evaluation.columns["x"].error == "could not be counted (RuntimeError)"
     assert evaluation.columns["x"].statistics["psi"] is None
@@ -322,7 +322,7 @@ def test_a_broken_column_has_no_say_in_the_verdicts_of_the_others():
     counts = counts_of(reference, {name: c for name, c in columns.items() if name != "c4"})
     evaluator = Evaluator(reference)
 
-    broken = evaluator.evaluate(counts, 300, ALL, NOW, {"c4": "could not be counted"})
+    broken = evaluator.evaluate(counts, 300, ALL, NOW, errors={"c4": "could not be counted"})
     whole = evaluator.evaluate(counts_of(reference, columns), 300, ALL, NOW)
 
     assert broken.columns["c4"].missing_ratio is None

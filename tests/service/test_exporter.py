@@ -52,7 +52,7 @@ def evaluated():
     window["score"] = np.full(400, np.nan)
     where = Window(start_us=1_330_923_600_000_000, end_us=1_331_528_400_000_000, size="7d")
     counts = counts_of(reference, window)
-    evaluation = Evaluator(reference).evaluate(counts, 400, where, "2026-01-01T00:00:00Z", {"broken": "why"})
+    evaluation = Evaluator(reference).evaluate(counts, 400, where, "2026-01-01T00:00:00Z", errors={"broken": "why"})
     return rounded(evaluation_document(evaluation))
 
 

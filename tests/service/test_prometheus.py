@@ -19,7 +19,11 @@ from service.exporter.catalogue import CATALOGUE, PROCESS_METRICS
 from service.windows.times import format_instant
 
 HOUR_S = 3_600
-NOT_BEFORE_CALIBRATION = {"driftline_false_alarms_per_30d", "driftline_false_alarm_budget_per_30d"}
+NOT_BEFORE_CALIBRATION = {
+    "driftline_false_alarms_per_30d",
+    "driftline_false_alarm_budget_per_30d",
+    "driftline_replayed_false_alarms_per_30d",
+}
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
 

@@ -30,7 +30,7 @@ from streams import SETTINGS, Setting, world_of
 Task = tuple[str, int, tuple[str, ...]]
 
 _SMOKE_SETTINGS = ("iid_200", "season_200")
-_RULES = ("peers",)
+_RULES = ("peers", "ours")
 _SLEEPLESS = "KS/chi2 p <= .05"
 _SLEEPLESS_SHARE = 0.3
 
