@@ -2,12 +2,13 @@ r"""How much windows differ when nothing is wrong.
 
 For each component of each trait, at each scale, from blocks of the reference that are as long as the window:
 
-.. math:: V(n) = \frac{1}{n} + \max(s^2 - 1/\bar n, 0) \max(1, \bar n / n) + v_{ref}
+.. math:: V(n) = \frac{1}{n} + x \max(1, \bar n / n) + v_{ref}, \quad
+   x = \max(s^2 - 1/\bar n, \; s_n^2 - B / \textstyle\sum_b n_b, \; 0)
 
-with s^2 the out-of-sample variance of a block, :math:`\bar n` the harmonic mean of the blocks' rows, and v_ref the error of
-the reference's own mean. Independent rows give 1/n + 1/m; rows that come in runs, hours with a mood of their own and
-seasons that were not removed give more, and a component its own share of it. 1/V is how many independent rows the window is
-worth.
+with s^2 the out-of-sample variance of a block, :math:`s_n^2` the same with blocks weighted by their rows, :math:`\bar n` the
+harmonic mean of the blocks' rows, and v_ref the error of the reference's own mean. Independent rows give 1/n + 1/m; rows that
+come in runs, hours with a mood of their own and seasons that were not removed give more, and a component its own share of it.
+1/V is how many independent rows the window is worth.
 
 The components of a trait are turned into the principal axes of its natural variability. The sum of squares stays Pearson's,
 and each axis is judged by what is natural along it.
@@ -16,6 +17,7 @@ References
 ----------
 .. [1] Rao, Scott (1981), "The analysis of categorical data from complex sample surveys" (the idea, with one factor for all).
 .. [2] Satterthwaite (1946), "An approximate distribution of estimates of variance components".
+.. [3] Ledoit, Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices".
 """
 
 from collections.abc import Mapping
@@ -206,9 +208,18 @@ class _Moments:
         turned = np.where(np.repeat(enough, sizes, axis=1), axes.turn(blocks.differences), 0.0)
         times = np.where(repeats > 0, repeats, np.maximum(counted, 2.0))
         out_of_sample = (times + 1) / (times - 1)
-        variance = np.einsum("ba,ba->a", turned, turned) * np.repeat(out_of_sample / np.maximum(counted, 1.0), sizes)
+        square = np.square(turned)
+        share = _by_chance(square, counted, axes)
+        variance = _drawn(square.sum(axis=0) / np.repeat(np.maximum(counted, 1.0), sizes), share, axes)
+        variance *= np.repeat(out_of_sample, sizes)
+        # Small blocks drown the excess of uneven traffic in noise; by rows it is seen. The larger errs to the safe side.
+        weight = np.where(enough, blocks.rows, 0.0)
+        weight /= np.maximum(weight.sum(axis=0), 1.0)
+        by_rows = _drawn((np.repeat(weight, sizes, axis=1) * square).sum(axis=0), share, axes)
+        by_rows = by_rows * np.repeat(out_of_sample, sizes) - np.repeat((weight * inverse).sum(axis=0), sizes)
         unknown = np.repeat(counted < _COUNTED_MIN, sizes)
-        excess = np.where(unknown, np.nan, np.maximum(variance - np.repeat(mean_inverse, sizes), 0.0))
+        excess = np.maximum(np.maximum(variance - np.repeat(mean_inverse, sizes), by_rows), 0.0)
+        excess = np.where(unknown, np.nan, excess)
         stretched = np.repeat(np.maximum(1.0, block_rows * inverse), sizes, axis=1)
         each = np.repeat(inverse, sizes, axis=1) + excess * stretched
         standardised = np.where(each > 0, turned / np.sqrt(np.where(each > 0, each, 1.0)), 0.0)
@@ -234,8 +245,45 @@ class _Moments:
         )
 
 
+def _by_chance(square: FloatArray, counted: FloatArray, axes: Axes) -> FloatArray:
+    """How much of what parts the variances of a trait's principal axes is chance [3]_, eq. 14; shape [n_traits].
+
+    Axes are chosen by the very blocks that their variances are taken from: of many axes and few blocks, the last ones look
+    far too quiet. A trait whose variability has one direction keeps it.
+    """
+    share = np.ones(axes.sizes.size)
+    filled = np.flatnonzero(axes.sizes > 0)
+    if filled.size:
+        sizes, blocks = axes.sizes[filled], np.maximum(counted[filled], 1.0)
+        starts = np.cumsum(sizes) - sizes
+        own = square[:, axes.principal]
+        lengths = np.add.reduceat(own, starts, axis=1)
+        variance = own.sum(axis=0) / np.repeat(blocks, sizes)
+        squares = np.add.reduceat(np.square(variance), starts)
+        apart = squares - np.square(np.add.reduceat(variance, starts)) / sizes
+        chance = (np.square(lengths).sum(axis=0) / blocks - squares) / blocks
+        share[filled] = np.where(apart > chance, chance / np.where(apart > 0, apart, 1.0), 1.0)
+    return np.maximum(share, 0.0)
+
+
+def _drawn(variance: FloatArray, share: FloatArray, axes: Axes) -> FloatArray:
+    """Variances of the principal axes drawn to their mean, by a share of the way."""
+    filled = np.flatnonzero(axes.sizes > 0)
+    if not filled.size:
+        return variance
+    sizes, own = axes.sizes[filled], variance[axes.principal]
+    mean = np.add.reduceat(own, np.cumsum(sizes) - sizes) / sizes
+    result = variance.copy()
+    result[axes.principal] += np.repeat(share[filled], sizes) * (np.repeat(mean, sizes) - own)
+    return result
+
+
 def _omnibus_dof(standardised: FloatArray, counted: FloatArray, axes: Axes) -> FloatArray:
-    """J^2 over the sum of squared correlations, these without the part that chance gives them."""
+    """J^2 over the sum of squared correlations, these without the part that chance gives them; or as the sums themselves vary.
+
+    The squares go up and down together, even of axes without correlation, where blocks are not alike: an hour of the night
+    has other shares than the reference, and so other sampling noise.
+    """
     result = np.ones(axes.sizes.size)
     principal = standardised[:, axes.principal]
     starts = np.cumsum(axes.sizes) - axes.sizes
@@ -250,5 +298,9 @@ def _omnibus_dof(standardised: FloatArray, counted: FloatArray, axes: Axes) -> F
         between = squared.sum(axis=(-2, -1)) - size
         n = np.maximum(counted[traits], 3.0)
         between = (between - size * (size - 1) / (n - 1)) / (1 - 1 / (n - 1))
-        result[traits] = size**2 / (size + np.maximum(between, 0.0))
+        squares = np.square(own).sum(axis=-2)
+        mean = squares.sum(axis=-1) / n
+        apart = np.square(squares).sum(axis=-1) / n - mean**2
+        of_sums = 2 * mean**2 / np.maximum(apart, 1e-300)
+        result[traits] = np.minimum(size**2 / (size + np.maximum(between, 0.0)), np.maximum(of_sums, 1.0))
     return result

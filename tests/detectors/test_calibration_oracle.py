@@ -113,7 +113,7 @@ class Naive:
         axes = {"principal": turn, "plain": np.eye(phi.shape[1])}
         found = {"n": n, "distance": float(((own.sum(axis=0) - expected) ** 2 / q).sum() / n**2)}
         for name, matrix in axes.items():
-            known = self.known(blocks, matrix, past)
+            known = self.known(blocks, matrix, past, principal=name == "principal")
             v = np.array([self.variance(n, *known[scale][:2], known["own"][j], j) for j in range(matrix.shape[1])])
             t = (d @ matrix) / np.sqrt(v)
             dof = known[scale][2]
@@ -146,10 +146,13 @@ class Naive:
                     a, b = blocks[:, i], blocks[:, j]
                     correlations += (a @ b) ** 2 / ((a @ a) * (b @ b))
         correlations = max((correlations - size * (size - 1) / (n - 1)) / (1 - 1 / (n - 1)), 0)
-        nu = size**2 / (size + correlations)
+        sums = (blocks**2).sum(axis=1)
+        mean = sums.sum() / n
+        of_sums = 2 * mean**2 / ((sums**2).sum() / n - mean**2)
+        nu = min(size**2 / (size + correlations), max(of_sums, 1)) if size > 1 else 1.0
         found["nu"] = nu
-        found["square"] = (principal["z"] ** 2).sum()
-        found["omnibus"] = stats.chi2.sf(nu / size * found["square"], nu)
+        found["square"] = (principal["t"] ** 2).sum()
+        found["omnibus"] = stats.chi2.sf(nu / size * (principal["z"] ** 2).sum(), nu)
         found["effect"] = max(found["distance"] - principal["V"].sum(), 0)
         if self.kind != "values":
             found["omnibus"] = self.share_pvalue(found["omnibus"], plain["d"][0], plain["V"][0], q)
@@ -189,18 +192,31 @@ class Naive:
             found.append((excess / max(rows, 1) @ phi, int(rows)))
         return found
 
-    def known(self, blocks, matrix, past):
-        """Of each scale: s2, n_ref, degrees of freedom and standardised blocks, of each axis; and the own error."""
+    def known(self, blocks, matrix, past, *, principal):
+        """Of each scale: excess, n_ref, degrees of freedom and standardised blocks, of each axis; and the own error."""
         found, longest = {}, max(blocks)
         for scale, some in blocks.items():
             enough = [(d @ matrix, rows) for d, rows in some if rows >= ROWS_MIN]
             times = self.past.repeats or len(enough)
             n_ref = len(enough) / sum(1 / rows for _, rows in enough)
-            s2, dof, standardised = [], [], []
+            s2, dof, standardised, excesses = [], [], [], []
+            share = self.by_chance([d for d, _ in enough]) if principal else 0.0
+            mean = (
+                sum((d[j] ** 2) for d, _ in enough for j in range(matrix.shape[1]))
+                / len(enough)
+                / max(matrix.shape[1], 1)
+            )
+            rows_sum = sum(rows for _, rows in enough)
+            mean_by_rows = sum(rows * d[j] ** 2 for d, rows in enough for j in range(matrix.shape[1])) / rows_sum
+            mean_by_rows /= max(matrix.shape[1], 1)
             for j in range(matrix.shape[1]):
                 squares = [d[j] ** 2 for d, _ in enough]
-                s2.append(sum(squares) / len(enough) * (times + 1) / (times - 1))
-                excess = max(s2[j] - 1 / n_ref, 0)
+                out = (times + 1) / (times - 1)
+                s2.append(((1 - share) * sum(squares) / len(enough) + share * mean) * out)
+                by_rows = sum(rows * d[j] ** 2 for d, rows in enough) / rows_sum
+                by_rows = ((1 - share) * by_rows + share * mean_by_rows) * out
+                excess = max(s2[j] - 1 / n_ref, by_rows - len(enough) / rows_sum, 0)
+                excesses.append(excess)
                 z = np.array(
                     [
                         d[j] / math.sqrt(1 / rows + excess * max(1, n_ref / rows)) if rows >= ROWS_MIN else 0
@@ -212,15 +228,24 @@ class Naive:
                 a = min(max((z[1:] * z[:-1]).sum() / (z**2).sum(), 0), 0.99)
                 dof.append(max(df * (1 - a**2) / (1 + a**2), 1))
                 standardised.append(z)
-            found[scale] = s2, n_ref, dof, np.array(standardised).T
+            found[scale] = excesses, n_ref, dof, np.array(standardised).T, s2
         counted = sum(rows >= ROWS_MIN for _, rows in blocks[longest])
         m = past[self.use].sum()
-        found["own"] = [max(s2 / counted, 1 / m) for s2 in found[longest][0]]
+        found["own"] = [max(s2 / counted, 1 / m) for s2 in found[longest][4]]
         return found
 
     @staticmethod
-    def variance(n, s2, n_ref, own, j):
-        return 1 / n + max(s2[j] - 1 / n_ref, 0) * max(1, n_ref / n) + own
+    def by_chance(blocks):
+        """Ledoit and Wolf: the share of the spread of the axes' variances that is chance."""
+        n, size = len(blocks), len(blocks[0])
+        s = [sum(d[j] ** 2 for d in blocks) / n for j in range(size)]
+        apart = sum((x - sum(s) / size) ** 2 for x in s) if size else 0
+        chance = (sum(float(d @ d) ** 2 for d in blocks) / n - sum(x**2 for x in s)) / n
+        return max(chance / apart, 0) if apart > chance else 1.0
+
+    @staticmethod
+    def variance(n, excess, n_ref, own, j):
+        return 1 / n + excess[j] * max(1, n_ref / n) + own
 
 
 def check(found, expected, trait):
