@@ -210,7 +210,7 @@ def judgement_of(found: Findings, traits: Traits, n_columns: int, *, may_be_majo
         omnibus=by_column(found.omnibus[0])[0],
         effective_rows=1 / by_column(found.variance[0])[0],
         test_groups=np.nan_to_num(groups).astype(np.int64),
-        major=by_column(_surely_beyond(found, MAJOR_EFFECT) & may_be_major) == 1,
+        major=by_column((_surely_beyond(found, MAJOR_EFFECT) & may_be_major).astype(np.float64)) == 1,
     )
 
 
