@@ -19,6 +19,16 @@ _FIRST, _LAST = "2011-01-01T00:00:00Z", "2014-01-01T00:00:00Z"
 _PREDICTION: Final = "prediction"
 _FIXED_WIDTH: Final = 80
 _STRONGEST_WIDTH_MIN: Final = 16
+_ROWS_MIN: Final = 30
+
+THUMBS: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
+    "psi > 0.2 in any column, a rule of thumb": lambda column: _over(column["statistics"]["psi"], 0.2, column["rows"]),
+    "ks p < 0.05 in any column, the same": lambda column: _over(
+        -(column["pvalues"]["ks"] or 1.0), -0.05, column["rows"]
+    ),
+}
+"""Rules that are in use, on weeks with enough rows for us."""
+
 _REASONS: Final = {"too_few_rows": "too few rows"}
 
 
@@ -48,12 +58,13 @@ class Weekly:
     verdicts: dict[str, Counter[str]] = field(default_factory=dict)
     often: Counter[str] = field(default_factory=Counter)
     columns: tuple[str, ...] = ()
+    thumbs: dict[str, Counter[str]] = field(default_factory=dict)
     _ends: dict[str, str] = field(default_factory=dict)
     _waiting: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def print_header(self) -> None:
         """Print the names of the columns."""
-        names = self._cells("week of", "rows", self.sound, "drifted", _PREDICTION, "excess PSI, strongest first")
+        names = self._cells("week of", "rows", self.sound, "drifted", _PREDICTION, "effect, strongest first")
         self.console.print(Text(names + f"{self.broken:<14}{self.column}", style="bold"), no_wrap=True, overflow="crop")
 
     def grow(self) -> None:
@@ -76,7 +87,17 @@ class Weekly:
             self.console.print(f"{model}: {verdicts.total()} weeks, {counted}")
         never = ", ".join(name for name in self.columns if not self.often[name])
         often = ", ".join(f"{name} {count}" for name, count in self.often.most_common())
-        self.console.print(f"Drifted weeks of {self.sound} by column: {often}. Never: {never or 'none'}.")
+        self.console.print(f"Drifted weeks of {self.sound} by column: {often or 'none'}. Never: {never or 'none'}.\n")
+        self._print_rules_of_thumb()
+
+    def _print_rules_of_thumb(self) -> None:
+        self.console.print(Text("Weeks that would have been called drift", style="bold"))
+        self.console.print(Text(f"{'rule':<42}{self.sound:<16}{self.broken}", style="bold"))
+        rules = [(name, self.thumbs[name]) for name in THUMBS]
+        ours = Counter({model: self.verdicts[model]["drifted"] for model in (self.sound, self.broken)})
+        for name, counts in [*rules, ("driftline, one false alarm in 30 days", ours)]:
+            cells = [f"{counts[model]} of {self.verdicts[model].total()}" for model in (self.sound, self.broken)]
+            self.console.print(f"{name:<42}{cells[0]:<16}{cells[1]}")
 
     def _fetched(self, model: str) -> list[dict[str, Any]]:
         params = {"window": _SIZE, "since": self._ends.get(model, _FIRST), "until": _LAST, "limit": "100"}
@@ -89,6 +110,8 @@ class Weekly:
         sound, broken = evaluations[self.sound], evaluations[self.broken]
         for model, evaluation in evaluations.items():
             self.verdicts.setdefault(model, Counter())[evaluation["verdict"]] += 1
+            for name, fires in THUMBS.items():
+                self.thumbs.setdefault(name, Counter())[model] += any(map(fires, evaluation["columns"].values()))
         self.columns = tuple(sound["columns"])
         drifted = _drifted(sound)
         self.often.update(drifted)
@@ -124,6 +147,10 @@ class Weekly:
         week, rows, verdict, drifted, prediction, strongest = cells
         text = f"{week:<10}  {rows:>4}  {verdict:<9}  {drifted:>7}  {prediction:<15}  "
         return text + f"{strongest[: self._room]:<{self._room}}  " if self._room else text
+
+
+def _over(value: float | None, line: float, rows: int) -> bool:
+    return value is not None and rows >= _ROWS_MIN and value > line
 
 
 def _drifted(evaluation: dict[str, Any]) -> list[str]:

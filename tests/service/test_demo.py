@@ -88,10 +88,15 @@ def test_the_weeks_tell_the_story(told):
 
     assert len(weeks_told) == 53
     assert [week for week, *_ in weeks_told] == sorted(week for week, *_ in weeks_told)
-    assert "bikes: 53 weeks, 52 drifted, 1 undecided" in told["out"]
+    assert "bikes: 53 weeks, 51 stable, 1 drifted, 1 undecided" in told["out"]
     assert "bikes-faulty: 53 weeks, 35 stable, 17 drifted, 1 undecided" in told["out"]
-    assert "Never: hour." in told["out"]
-    assert ("2012-10-29", "132", "drifted", "7/11", "stable") in weeks_told
+    assert ("2012-10-29", "132", "stable", "0/11", "stable") in weeks_told
+
+
+def test_weather_is_silence_where_rules_of_thumb_cry_every_week(told):
+    rules = re.findall(r"^(psi|ks|driftline).*?  +(\d+) of 53 +(\d+) of 53", told["out"], re.MULTILINE)
+
+    assert rules == [("psi", "52", "52"), ("ks", "52", "52"), ("driftline", "1", "17")]
 
 
 def test_the_fault_is_found_in_its_first_full_week_and_not_before(told):
