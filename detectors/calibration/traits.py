@@ -141,5 +141,5 @@ def _groups(traits: Traits, segments: npt.NDArray[np.int64]) -> npt.NDArray[np.i
     place = traits.missing_segments[traits.column[share]] + traits.kind[share] - 1
     part = segments[..., place]
     whole = sums(segments, traits.segment_starts)[..., traits.column[share]]
-    pairs = np.stack([whole - part, part], axis=-1).reshape(*segments.shape[:-1], -1)
+    pairs = np.stack([whole - part, part], axis=-1).reshape(*segments.shape[:-1], 2 * place.size)
     return np.concatenate([segments[..., traits.segments], pairs], axis=-1)
