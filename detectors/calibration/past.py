@@ -11,7 +11,7 @@ from detectors.arrays import BoolArray
 from detectors.calibration.components import bases_of, level_of
 from detectors.calibration.fit import Fit, fit
 from detectors.calibration.history import History
-from detectors.calibration.seasons import HOURS_OF_WEEK, Season, candidates, repeats, strata
+from detectors.calibration.seasons import STRATA, Season, candidates, repeats, strata
 from detectors.calibration.traits import traits_of
 from detectors.calibration.variability import BLOCKS_MIN
 from detectors.reference.model import Reference
@@ -33,7 +33,8 @@ class Past:
     base_s : int
         Length of a base window.
     scales : sequence of int
-        Numbers of base windows that are tested together; those with fewer than eight blocks are left out.
+        Numbers of base windows that are tested together; those are left out of which half of the traits have enough rows in
+        fewer than eight blocks.
     rows_min : int
         With fewer rows, nothing is said of a trait.
     season : str, optional
@@ -63,7 +64,7 @@ class Past:
         self.base_s = base_s
         self.rows_min = rows_min
         self.places = np.round((blocks.starts_s - blocks.starts_s[0]) / base_s).astype(np.int64)
-        self.scales = tuple(s for s in scales if (int(self.places[-1]) + 1) // s >= BLOCKS_MIN)
+        self.scales = tuple(s for s in scales if self._blocks_with_rows(s) >= BLOCKS_MIN)
         self._hours, self._weekend = hours, weekend
         self._histories: dict[int, History] = {}
         wanted = season if season == "none" or (season and self._repeats_of(season)) else None
@@ -109,22 +110,32 @@ class Past:
     def history(self, basis: int) -> History:
         """The windows in one basis."""
         if basis not in self._histories:
-            self._histories[basis] = self._history(basis, self.of_window)
+            self._histories[basis] = self._history(basis, self.season, self.of_window)
         return self._histories[basis]
 
-    def _history(self, basis: int, of_window: npt.NDArray[np.int64]) -> History:
+    def _history(self, basis: int, season: Season, of_window: npt.NDArray[np.int64]) -> History:
         some = self.bases[basis]
         return History(
             sums=some.components(self.groups[:, some.groups]),
             rows=self.rows[:, some.traits],
             sizes=some.components.sizes,
             strata=of_window,
-            n_strata=HOURS_OF_WEEK,
+            n_strata=STRATA[season],
             places=self.places,
         )
 
     def _repeats_of(self, season: Season) -> float:
         return repeats(season, strata(season, self._hours, self._weekend), self.base_s)
+
+    def _blocks_with_rows(self, scale: int) -> float:
+        """Whole blocks in which a trait has enough rows, for the trait in the middle."""
+        block = self.places // scale
+        whole = block < (int(self.places[-1]) + 1) // scale
+        if not whole.any() or not self.rows.shape[1]:
+            return float(np.unique(block[whole]).size)
+        firsts = np.flatnonzero(np.diff(block[whole], prepend=-1) > 0)
+        enough = np.add.reduceat(self.rows[whole], firsts, axis=0) >= self.rows_min
+        return float(np.median(enough.sum(axis=0)))
 
     def _best_season(self) -> Season:
         usual = self.which(np.median(self.rows, axis=0).astype(np.int64))
@@ -134,17 +145,19 @@ class Past:
             times = float(of_window.size) if season == "none" else self._repeats_of(season)
             if times < 2:  # noqa: PLR2004 - without a repeat there is nothing out of sample
                 continue
-            error = sum(self._error(basis, of_window, usual) for basis in range(len(self.bases)))
+            error = sum(self._error(basis, season, of_window, usual) for basis in range(len(self.bases)))
             error *= (times + 1) / (times - 1)
             if best is None or error < best[0]:
                 best = error, season
         return "none" if best is None else best[1]
 
-    def _error(self, basis: int, of_window: npt.NDArray[np.int64], usual: npt.NDArray[np.int64]) -> float:
+    def _error(
+        self, basis: int, season: Season, of_window: npt.NDArray[np.int64], usual: npt.NDArray[np.int64]
+    ) -> float:
         """Mean square, over windows, of what is left when strata have been taken off; summed over components."""
         if not (usual == basis).any():
             return 0.0
-        history = self._history(basis, of_window)
+        history = self._history(basis, season, of_window)
         excess = history.expectation().excess(history.sums, history.component_rows, of_window)
         counts = (history.component_rows >= self.rows_min) & np.repeat(
             usual[self.bases[basis].traits] == basis, history.sizes

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from detectors.arrays import FloatArray
 from detectors.calibration.alarm import Alarm
 from detectors.calibration.past import Past
 from detectors.calibration.replay import Mapper, Replay, Score, Scored, Table, replay
 from detectors.calibration.seasons import SEASONS, Season
 from detectors.calibration.spans import LADDER, Spans
-from detectors.reference import Reference
+from detectors.reference import Reference, reference_id
 from service.calibration.alarms import alarms_of
 from service.calibration.settings import CalibrationSettings
 from service.domain import Calibration
@@ -37,6 +38,7 @@ SEASON_WORDS: Final[Mapping[str, str]] = {
 
 _THURSDAY_H: Final = 72  # the epoch began on one; the week begins on Monday
 _WINDOWS_MIN: Final = 60
+_SPAN_MAX: Final = 1_000_000  # base windows from the first to the last: a century of hours; a clock was wrong beyond
 _DAY_S: Final = 86_400
 _WORSE: Final = 2.0
 
@@ -103,14 +105,16 @@ class Calibrated:
         windows = int(self.alarm.past.places.size)
         found = self.alarm.replay
         known = Trust(status="calibrated", windows=windows, season=self.alarm.past.season)
-        if found is None or windows < _WINDOWS_MIN:
-            return replace(known, advice=f"give the reference at least {_WINDOWS_MIN} base windows; it has {windows}")
+        if found is None:
+            return replace(known, advice="give the reference more days: it is too short for parts of it to be held out")
         known = replace(
             known,
-            replayed_days=found.rates.size * self.base_s / _DAY_S,
+            replayed_days=_days(found.rates, self.base_s),
             replayed_alarms=len(alarms_of(found.rates, budget, self.base_s)),
         )
-        assert known.replayed_alarms is not None  # noqa: S101 - said just above
+        if windows < _WINDOWS_MIN:
+            return replace(known, advice=f"give the reference at least {_WINDOWS_MIN} base windows; it has {windows}")
+        assert known.replayed_alarms is not None  # noqa: S101 - said above
         if (known.replayed_per_30d or 0.0) > max(_WORSE * budget, budget * 30 / (known.replayed_days or 1.0)):
             return replace(
                 known,
@@ -141,10 +145,13 @@ def calibrated(
     """
     if reference.blocks is None or parse_duration_s(reference.window) != base_s or not reference.blocks.starts_s.size:
         return None
+    first_s, last_s = reference.blocks.starts_s[[0, -1]].tolist()
+    if last_s - first_s > _SPAN_MAX * base_s:
+        return None
     past = _past(reference, settings, zone, base_s, settings.scales)
     if not past.scales:
         return None
-    kept = None if reference.replay is None else _replay_of(reference.replay, settings, past)
+    kept = None if reference.replay is None else _replay_of(reference.replay, reference, settings, past)
     found = kept or replay(past, effect_threshold=settings.effect_threshold, mapper=mapper)
     return Calibrated(
         alarm=Alarm(past, found, len(reference.columns)),
@@ -174,7 +181,7 @@ def with_replay(
     made = calibrated(reference, settings, zone, base_s, watched)
     if made is None or made.alarm.replay is None:
         return reference, made
-    document = _document_of(made.alarm.replay, settings, made.alarm.past)
+    document = _document_of(made.alarm.replay, reference, settings, made.alarm.past)
     return replace(reference, replay=document), made
 
 
@@ -210,9 +217,17 @@ def _depends_on(settings: CalibrationSettings) -> dict[str, Any]:
     }
 
 
-def _document_of(found: Replay, settings: CalibrationSettings, past: Past) -> dict[str, Any]:
+def _days(rates: FloatArray, base_s: int) -> float:
+    """How long those days are together of which anything was tested: in a gap of the reference nothing can be raised."""
+    a_day = max(1, _DAY_S // base_s)
+    tested = np.unique(np.flatnonzero(~np.isnan(rates)) // a_day)
+    return float(np.minimum(rates.size - tested * a_day, a_day).sum()) * base_s / _DAY_S
+
+
+def _document_of(found: Replay, reference: Reference, settings: CalibrationSettings, past: Past) -> dict[str, Any]:
     return {
         "format": _FORMAT,
+        "reference_id": reference_id(reference),
         "settings": _depends_on(settings),
         "season": past.season,
         "tables": {
@@ -227,25 +242,41 @@ _FORMAT: Final = 1
 """Of what is kept; counted up when the calibration changes, so that an old replay is made again."""
 
 
-def _replay_of(document: Mapping[str, Any], settings: CalibrationSettings, past: Past) -> Replay | None:
-    """The replay that is kept, if it is of these settings; whatever else it may be, it is made again."""
+def _replay_of(
+    document: Mapping[str, Any], reference: Reference, settings: CalibrationSettings, past: Past
+) -> Replay | None:
+    """The replay that is kept, if it is of this reference and of these settings; whatever else it may be, it is made again."""
     try:
         if document["format"] != _FORMAT or document["settings"] != _depends_on(settings):
             return None
+        if document["reference_id"] != reference_id(reference) or document["season"] != past.season:
+            return None
         tables = {
             scale: Table(
-                evidence=np.sort(np.array(document["tables"][str(scale)]["evidence"], dtype=np.float64)),
-                independent=float(document["tables"][str(scale)]["independent"]),
+                evidence=np.sort(_numbers_of(document["tables"][str(scale)]["evidence"])),
+                independent=float(_numbers_of([document["tables"][str(scale)]["independent"]])[0]),
             )
             for scale in past.scales
         }
-        rates = np.array([np.nan if rate is None else rate for rate in document["rates"]], dtype=np.float64)
-    except (KeyError, TypeError, ValueError):
+        rates = _numbers_of([np.nan if rate is None else rate for rate in document["rates"]])
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    whole = rates.shape == (int(past.places[-1]) + 1,) and document["season"] == past.season
-    return Replay(tables=tables, rates=rates) if whole and all(map(_is_sound, tables.values())) else None
+    windows = int(past.places[-1]) + 1
+    sound = rates.size == windows and bool((np.isnan(rates) | ((rates > 0) & np.isfinite(rates))).all())
+    return Replay(tables=tables, rates=rates) if sound and all(_is_sound(t, windows) for t in tables.values()) else None
 
 
-def _is_sound(table: Table) -> bool:
+def _numbers_of(listed: Any) -> FloatArray:
+    """A list of numbers; text that reads like one is none."""
+    if not isinstance(listed, list) or not all(type(number) in (int, float) for number in listed):
+        raise TypeError("wanted a list of numbers")
+    return np.array(listed, dtype=np.float64)
+
+
+def _is_sound(table: Table, windows: int) -> bool:
     evidence = table.evidence
-    return evidence.ndim == 1 and evidence.size > 0 and bool(((evidence >= 0) & (evidence <= 1)).all())
+    return (
+        0 < evidence.size <= windows
+        and bool(((evidence >= 0) & (evidence <= 1)).all())
+        and 0 <= table.independent <= windows
+    )

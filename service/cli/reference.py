@@ -110,14 +110,17 @@ def print_built(built: Built, console: Console) -> None:
     console.print(table)
     for warning in _warnings(built):
         console.print(f"[yellow]Warning:[/] {warning}")
-    _print_calibration(built.calibration, console)
+    _print_calibration(made, built.calibration, console)
     if any(not finding.declared for finding in built.findings):
         console.print("Guesses can be overridden: --time-column, --outputs, --ignore, or --columns columns.yaml.")
 
 
-def _print_calibration(calibration: Calibrated | None, console: Console) -> None:
+def _print_calibration(made: Reference, calibration: Calibrated | None, console: Console) -> None:
     if calibration is None:
         console.print("Calibration: iid. P-values take rows for independent, and no rate of false alarms is known.")
+        if made.blocks is not None:
+            rows = int(np.median(made.blocks.rows))
+            console.print(f"Windows of {made.window} have too few rows ({rows:,} as a rule): take a longer --window.")
         console.print("Replayed false alarms: not available for calibration iid.")
         return
     trust = calibration.trust(BUDGET_PER_30D)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.options import shown
-from service.domain import ColumnEvaluation, Evaluation, Verdict
+from service.domain import Calibration, ColumnEvaluation, Evaluation, Verdict
 from service.evaluation.document import Overall
 
 __all__ = ["STYLES", "print_evaluations", "summary_row", "windows_table"]
@@ -25,9 +25,27 @@ _REASONS = {
     "few_reference_rows": "the reference has too few rows",
     "empty_reference": "the reference has no value",
     "constant_reference": "unchanged, but the reference is constant: nothing to compare with",
+    "short_reference": "the reference has too few windows as long as this",
+    "varied": "windows of the reference differ so much that 0.5 standard deviations would not show",
     "error": "error",
 }
-_EVIDENCE = {"omnibus": "", "missing": "missing", "invalid": "invalid", "unseen": "new values"}
+_EVIDENCE = {
+    "omnibus": "",
+    "location": "",
+    "scale": "spread",
+    "shape": "shape",
+    "categories": "",
+    "missing": "missing",
+    "invalid": "invalid",
+    "unseen": "new values",
+}
+_CALIBRATIONS: Final[Mapping[Calibration, str]] = {
+    "iid": "p-values take rows for independent. On seasonal or dependent traffic drifted windows are reported too often.",
+    "collecting": "p-values take rows for independent until the traffic has shown how much windows differ.",
+    "calibrated": "p-values know how much windows of the reference differ; how often such a window would raise a false alarm"
+    " was not tried.",
+    "verified": "p-values know how much windows of the reference differ, and its replay kept to the budget.",
+}
 _NAMED_MAX = 3
 _DISTANCES = (("psi", "psi"), ("excess", "psi_excess"), ("ks", "ks"), ("js", "js_distance"))
 _WIDE = 100
@@ -54,11 +72,7 @@ def print_evaluations(evaluations: Iterable[Evaluation], overall: Overall, conso
         _print_windows(chain([first, second], waiting), console, zone)
     text = f" ({_REASONS[overall.reason]})" if overall.reason else ""
     console.print(f"Verdict: [bold {STYLES[overall.verdict]}]{overall.verdict}[/]{text}")
-    console.print(
-        "Calibration iid: p-values take rows for independent. On seasonal or dependent traffic drifted windows are "
-        "reported too often.",
-        style="dim",
-    )
+    console.print(f"Calibration {first.calibration}: {_CALIBRATIONS[first.calibration]}", style="dim")
 
 
 def summary_row(evaluation: Evaluation, zone: ZoneInfo) -> tuple[str, str, str, str, str]:

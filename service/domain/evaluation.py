@@ -38,6 +38,7 @@ Reason = Literal[
     "error",  # the column could not be evaluated; `error` says why
     "silent",  # no row came in this stretch of time
     "short_reference",  # the reference has too few windows as long as this one to know how much they differ
+    "varied",  # windows of the reference differ so much that half a standard deviation would not show in this one
     "refilling",  # part of the window lies before the reference was active, or before there were rows
 ]
 

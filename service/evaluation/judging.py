@@ -21,10 +21,16 @@ from service.windows.zones import US_PER_S
 __all__ = ["Judge", "Judged", "Parts", "parts_of"]
 
 _30_DAYS_S: Final = 30 * 86_400
+_SHIFT_TOLD: Final = 0.5
 _IID: Final = Trust(
     status="iid",
     windows=0,
-    advice="build the reference from data with a time column, of at least 60 base windows (of the same length as the model's)",
+    advice="build the reference from data with a time column, of at least 60 base windows with rows enough, as long as the model's",
+)
+_COLLECTING: Final = Trust(
+    status="collecting",
+    windows=0,
+    advice="make a reference of the traffic of some weeks: a learned one does not know how much base windows differ",
 )
 
 
@@ -89,13 +95,14 @@ class Judge:
 
     def __init__(self, reference: Reference, policy: Policy, calibration: Calibrated | None) -> None:
         self._numeric: BoolArray = reference.layout.numeric
+        self._unknown = _COLLECTING if reference.provenance.get("learned") else _IID
         self._policy = policy
         self._calibration = calibration
 
     @cached_property
     def trust(self) -> Trust:
         """How far the rate of false alarms is to be trusted."""
-        return _IID if self._calibration is None else self._calibration.trust(self._policy.budget_per_30d)
+        return self._unknown if self._calibration is None else self._calibration.trust(self._policy.budget_per_30d)
 
     def judge(self, evidence: Evidence, parts: Parts | None, window: Window, broken: BoolArray) -> Judged:
         """Judge one window.
@@ -119,7 +126,8 @@ class Judge:
             return self._judged(evidence, judgement, ScaleBar(alarm=alarm, scale=scale), broken, None)
         judgement = self._calibration.spans.judge(parts.segments, hours)
         reason: Reason | None = "short_reference" if scale is not None else None
-        judged = self._judged(evidence, judgement, SpanBar(of_30_days=_share_of_30_days(window)), broken, reason)
+        bar = SpanBar(of_30_days=_share_of_30_days(window))
+        judged = _told_what_would_not_show(self._judged(evidence, judgement, bar, broken, reason))
         # How often a span like this would alarm was never tried.
         status = "calibrated" if self.trust.status == "verified" else self.trust.status
         return replace(judged, trust=replace(self.trust, status=status))
@@ -163,8 +171,20 @@ class Judge:
             direction=None,
             spread=nothing,
             smallest_shift=np.where(self._numeric, shift, np.nan),
-            trust=_IID,
+            trust=self._unknown,
         )
+
+
+def _told_what_would_not_show(judged: Judged) -> Judged:
+    """Of a column in which half a standard deviation would not show, it cannot be said that it is stable."""
+    blind = judged.smallest_shift > _SHIFT_TOLD
+    columns = [
+        replace(decision, verdict="undecided", reason="varied")
+        if is_blind and decision.verdict == "stable"
+        else decision
+        for decision, is_blind in zip(judged.decided.columns, blind.tolist(), strict=True)
+    ]
+    return replace(judged, decided=replace(judged.decided, columns=columns))
 
 
 def parts_of(reference: Reference, counts: list[tuple[int, Counts]], scale: int | None) -> Parts:

@@ -16,6 +16,14 @@ export const REASONS = {
     "The reference has one value and the window has no other: there is no spread to compare.",
   ],
   error: ["error", "It could not be evaluated; the error stands with the column."],
+  short_reference: [
+    "reference short",
+    "The reference has too few windows as long as this one to know how much they differ when nothing is wrong.",
+  ],
+  varied: [
+    "too varied",
+    "Windows of the reference differ so much that a shift of half a standard deviation would not show in this one.",
+  ],
   silent: ["silent", "No row came in this stretch of time: silence is reported, not taken for stability."],
   refilling: [
     "refilling",
@@ -32,6 +40,10 @@ export const CALIBRATIONS = {
 
 export const EVIDENCE = {
   omnibus: "the values moved",
+  location: "where the values lie",
+  scale: "how far the values spread",
+  shape: "the shape of the distribution",
+  categories: "the shares of the categories",
   missing: "the share of missing values changed",
   invalid: "the share of values of the wrong type changed",
   unseen: "categories came that the reference never had",
@@ -53,7 +65,9 @@ export const COLUMNS = {
   psi: "Population stability index of the groups. 0 is no difference; rules of thumb call more than 0.2 a shift.",
   ks: "Kolmogorov-Smirnov distance of two distributions of numbers, from 0 to 1; categories have none.",
   pvalue: "How probable so much evidence would be if nothing had changed; drifted at or below the threshold.",
-  effect: "Excess PSI: the PSI less what chance alone adds with so many rows. Below its threshold nothing counts.",
+  effect:
+    "How far the window is from the reference, as PSI, beyond what chance and (where the reference is calibrated) the natural " +
+    "difference of windows add. Below its threshold nothing counts.",
   missing: "Share of missing values in the window.",
   moved: "The group whose share changed most: in the reference, and now.",
 };
