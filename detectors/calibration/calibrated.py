@@ -111,8 +111,10 @@ def _assembled(found: Mapping[int, Findings], past: Past, which: npt.NDArray[np.
     for basis, some in found.items():
         own: IndexArray = past.bases[basis].traits
         mine = which[:, own] == basis
+        everywhere = bool(mine.all())
         for name, array in whole.items():
-            array[:, own] = np.where(mine, getattr(some, name), array[:, own])
+            values = getattr(some, name)
+            array[:, own] = values if everywhere else np.where(mine, values, array[:, own])
     return Findings(**whole)
 
 

@@ -97,7 +97,8 @@ def fit(
     """
     own = traits.only(basis.traits)
     expectation = history.expectation(held_out)
-    blocks = {scale: blocks_of(history, expectation, scale, held_out) for scale in scales}
+    excess = expectation.excess(history.sums, history.component_rows, history.strata)
+    blocks = {scale: blocks_of(history, excess, scale, held_out) for scale in scales}
     axes = axes_of(history, blocks, own.ordered)
     known = own.reference_rows if held_out is None else own.reference_rows - history.rows[held_out].sum(axis=0)
     return Fit(

@@ -28,7 +28,8 @@ class Expectation:
 
     def excess(self, sums: FloatArray, rows: FloatArray, of_window: npt.NDArray[np.int64]) -> FloatArray:
         """Sums of windows less what their rows lead to expect: [n_windows, n_components]."""
-        return np.asarray(sums - rows * self.means[of_window])
+        expected = self.means[of_window] if self.means.shape[0] > 1 else self.means
+        return np.asarray(sums - rows * expected)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -91,10 +91,10 @@ def findings(
     sizes = axes.turn.sizes
     difference = excess * np.repeat(1 / np.maximum(rows, 1.0), sizes, axis=-1)
     variance = variability.variance(rows, sizes)
-    t = difference / np.sqrt(variance)
-    z = normal_of_student(t, variability.dof)
+    z = normal_of_student(difference / np.sqrt(variance), variability.dof)
     nu = variability.omnibus_dof
-    omnibus = chdtrc(nu, nu / np.maximum(axes.sizes, 1) * _principal_sums(np.square(z), axes))
+    principal = _principal(variance, axes)
+    omnibus = chdtrc(nu, nu / np.maximum(axes.sizes, 1) * _sums(np.square(_principal(z, axes)), axes))
     location, scale = (_two_sided(_picked(z, places)) for places in (axes.location, axes.scale))
     pvalue = np.where(np.isnan(location), omnibus, cauchy(np.stack([location, scale, omnibus])))
     leading = np.where(axes.location >= 0, axes.location, axes.turn.starts)
@@ -106,20 +106,20 @@ def findings(
             pvalue[..., share], difference[..., used[share]], own_variance[..., share], _shares(traits)
         )
         omnibus = np.where(share, pvalue, omnibus)
-    distance = _principal_sums(np.square(difference), axes)
+    distance = np.square(_principal(difference, axes))
     silent = (rows < rows_min) | (axes.sizes == 0)
     return Findings(
         pvalue=_unless(silent, pvalue),
         location=_unless(silent, location),
         scale=_unless(silent, scale),
         omnibus=_unless(silent, omnibus),
-        effect=_unless(silent, np.maximum(distance - _principal_sums(variance, axes), 0.0)),
+        effect=_unless(silent, np.maximum(_sums(distance - principal, axes), 0.0)),
         direction=_unless(silent | ~(traits.ordered | share), z[..., used] if z.shape[-1] else rows),
         spread=_unless(silent, _picked(z, axes.scale)),
         variance=_unless(silent, own_variance),
-        square=_unless(silent, _principal_sums(np.square(t), axes)),
-        least_variance=_unless(silent, _over_principal(np.minimum, variance, axes, 1.0)),
-        least_dof=_unless(silent, _over_principal(np.minimum, variability.dof, axes, 1.0)),
+        square=_unless(silent, _sums(distance / principal, axes)),
+        least_variance=_unless(silent, _over_axes(np.minimum, principal, axes, 1.0)),
+        least_dof=_unless(silent, _over_axes(np.minimum, _principal(variability.dof, axes), axes, 1.0)),
         axes=_unless(silent, axes.sizes.astype(np.float64)),
         dof=_unless(silent, nu),
     )
@@ -155,17 +155,21 @@ def _picked(z: FloatArray, places: np.ndarray) -> FloatArray:
     return np.where(places >= 0, z[..., places], np.nan)
 
 
-def _principal_sums(per_axis: FloatArray, axes: Axes) -> FloatArray:
+def _principal(per_axis: FloatArray, axes: Axes) -> FloatArray:
+    return per_axis[..., axes.principal]
+
+
+def _sums(principal: FloatArray, axes: Axes) -> FloatArray:
     """Sum over the principal axes of each trait; 0 for a trait without any."""
-    return _over_principal(np.add, per_axis, axes, 0.0)
+    return _over_axes(np.add, principal, axes, 0.0)
 
 
-def _over_principal(reduced: np.ufunc, per_axis: FloatArray, axes: Axes, otherwise: float) -> FloatArray:
+def _over_axes(reduced: np.ufunc, principal: FloatArray, axes: Axes, otherwise: float) -> FloatArray:
     filled = axes.sizes > 0
-    result = np.full((*per_axis.shape[:-1], axes.sizes.size), otherwise)
+    result = np.full((*principal.shape[:-1], axes.sizes.size), otherwise)
     if filled.any():
         starts = (np.cumsum(axes.sizes) - axes.sizes)[filled]
-        result[..., filled] = reduced.reduceat(per_axis[..., axes.principal], starts, axis=-1)
+        result[..., filled] = reduced.reduceat(principal, starts, axis=-1)
     return result
 
 

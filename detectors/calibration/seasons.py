@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HOURS_OF_WEEK", "REPEATS_MIN", "SEASONS", "Season", "candidates", "repeats", "strata"]
+__all__ = ["REPEATS_MIN", "SEASONS", "STRATA", "Season", "candidates", "repeats", "strata"]
 
 Season: TypeAlias = Literal["none", "day_type", "day_of_week", "hour_of_day", "hour_of_day_type", "hour_of_week"]
 """A day's type is workday or weekend."""
@@ -24,7 +24,16 @@ SEASONS: Final[tuple[Season, ...]] = (
     "hour_of_week",
 )
 
-HOURS_OF_WEEK: Final = 168
+STRATA: Final[dict[Season, int]] = {
+    "none": 1,
+    "day_type": 2,
+    "day_of_week": 7,
+    "hour_of_day": 24,
+    "hour_of_day_type": 48,
+    "hour_of_week": 168,
+}
+"""How many strata a season has."""
+
 REPEATS_MIN: Final = 4
 """A stratum that came fewer times has no mean to speak of."""
 
@@ -56,7 +65,7 @@ def strata(season: Season, hours: npt.NDArray[np.int64], weekend: tuple[int, ...
     Returns
     -------
     ndarray of int64
-        From 0 up to and without `HOURS_OF_WEEK`.
+        From 0 up to and without that season's `STRATA`.
     """
     day, hour = np.divmod(hours, 24)
     off = np.isin(day, weekend).astype(np.int64)

@@ -10,6 +10,7 @@ the longest, the excess falls off as fast as the correlation of one block with t
 That is done up to a day and up to the longest blocks there are, and the larger variance is taken.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -74,14 +75,14 @@ class Spans:
 
     def _variability(self, fit: Fit, total: FloatArray, length: float) -> Variability:
         rows = total[fit.place]
-        tops = sorted({max(s for s in self.past.scales if s <= _DAY), max(self.past.scales)})
+        tops = sorted({self._longest(lambda s: s <= _DAY), max(self.past.scales)})
         first, *others = (self._up_to(fit, top, rows, length, is_first=top == tops[0]) for top in tops)
         for other in others:
             first = _larger(first, other, rows, fit)
         return first
 
     def _up_to(self, fit: Fit, top: int, rows: FloatArray, length: float, *, is_first: bool) -> Variability:
-        scale = max(s for s in self.past.scales if s <= top and (s == 1 or self._lengths[s] <= _NEARLY * length))
+        scale = self._longest(lambda s: s <= top and self._lengths[s] <= _NEARLY * length)
         near, far = fit.variability[scale], fit.variability[top]
         beyond = max(length / self._lengths[top], 1.0) if scale == top else 1.0
         lag = far.lag + (0.5 / np.sqrt(max(far.n_blocks, 1)) if is_first else 0.0)
@@ -100,6 +101,10 @@ class Spans:
             lag=lag,
             n_blocks=near.n_blocks,
         )
+
+    def _longest(self, suits: Callable[[int], bool]) -> int:
+        """The longest scale of those that suit; the shortest of all where none does, as with few rows in a base window."""
+        return max((s for s in self.past.scales if suits(s)), default=min(self.past.scales))
 
 
 def _larger(one: Variability, other: Variability, rows: FloatArray, fit: Fit) -> Variability:

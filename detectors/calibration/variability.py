@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 
 from detectors.arrays import BoolArray, FloatArray, IndexArray
-from detectors.calibration.history import Expectation, History
+from detectors.calibration.history import History
 from detectors.calibration.ragged import RaggedMap, ragged_map
 
 __all__ = ["BLOCKS_MIN", "Axes", "Variability", "axes_of", "blocks_of", "variabilities"]
@@ -122,8 +122,17 @@ class Variability:
         return np.asarray(np.repeat(1 / at_least, sizes, axis=-1) + self.excess * stretched + self.own)
 
 
-def blocks_of(history: History, expectation: Expectation, scale: int, held_out: BoolArray | None = None) -> Blocks:
-    """Blocks of so many base windows, those that a held-out window lies in left out."""
+def blocks_of(history: History, excess: FloatArray, scale: int, held_out: BoolArray | None = None) -> Blocks:
+    """Blocks of so many base windows, those that a held-out window lies in left out.
+
+    Parameters
+    ----------
+    history : History
+    excess : ndarray of float64, shape [n_windows, n_components]
+        Of each window, see `Expectation.excess`.
+    scale : int
+    held_out : ndarray of bool, shape [n_windows], optional
+    """
     block = history.places // scale
     # A block that is partly held out, or partly beyond the end, is none.
     use = np.ones(block.size, dtype=np.bool_) if held_out is None else ~np.isin(block, block[held_out])
@@ -131,8 +140,7 @@ def blocks_of(history: History, expectation: Expectation, scale: int, held_out: 
     kept = np.flatnonzero(use)
     if not kept.size:
         return Blocks(differences=np.empty((0, history.sums.shape[1])), rows=np.empty((0, history.sizes.size)))
-    excess = expectation.excess(history.sums[kept], history.component_rows[kept], history.strata[kept])
-    rows = history.rows[kept].astype(np.float64)
+    excess, rows = excess[kept], history.rows[kept].astype(np.float64)
     if scale > 1:
         firsts = np.flatnonzero(np.concatenate([[True], np.diff(block[kept]) > 0]))
         excess, rows = np.add.reduceat(excess, firsts, axis=0), np.add.reduceat(rows, firsts, axis=0)
@@ -145,11 +153,16 @@ def axes_of(history: History, blocks: Mapping[int, Blocks], ordered: BoolArray, 
     scale = max((s for s in blocks if s <= _AXES_SCALE), default=min(blocks))
     differences = blocks[scale].differences
     ends = np.cumsum(history.sizes)
-    matrices = []
-    for size, end, has_order in zip(history.sizes.tolist(), ends.tolist(), ordered.tolist(), strict=True):
-        own = differences[:, end - size : end]
-        vectors = np.linalg.eigh(own.T @ own)[1][:, ::-1] if turned and size > 1 else np.eye(size)
-        matrices.append(np.hstack([vectors, np.eye(size)[:, : 2 if has_order else 0]]))
+    matrices = [np.eye(size) for size in history.sizes.tolist()]
+    for several in np.unique(history.sizes[history.sizes > 1]).tolist() if turned else []:
+        traits = np.flatnonzero(history.sizes == several)
+        own = differences[:, ends[traits, None] - several + np.arange(several)].transpose(1, 2, 0)
+        vectors = np.linalg.eigh(own @ own.transpose(0, 2, 1))[1][:, :, ::-1]
+        for trait, own_axes in zip(traits.tolist(), vectors, strict=True):
+            matrices[trait] = own_axes
+    for trait in np.flatnonzero(ordered).tolist():
+        as_they_were = np.eye(matrices[trait].shape[0])[:, :2]
+        matrices[trait] = np.hstack([matrices[trait], as_they_were])
     turn = ragged_map(matrices)
     extra = turn.sizes - history.sizes
     after = turn.starts + history.sizes

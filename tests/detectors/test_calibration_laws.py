@@ -248,7 +248,9 @@ def test_references_of_trouble_are_calibrated_and_replayed_without_a_warning(sha
     alarm = Alarm(past, found, len(shapes))
     numeric = np.array([kind == "numeric" for kind, _ in shapes], dtype=np.bool_)
 
-    assert alarm.scales == tuple(scale for scale in (1, 6, 24) if segments.shape[0] // scale >= 8)
+    long_enough = tuple(scale for scale in (1, 6, 24) if segments.shape[0] // scale >= 8)
+    few_rows = segments.sum() < 20 * segments.shape[0] * len(shapes)
+    assert set(alarm.scales) <= set(long_enough) if few_rows else alarm.scales == long_enough
     for scale in alarm.scales:
         judgement = alarm.judge(segments[:scale], np.arange(scale), scale)
         pvalues, effects = judgement.pvalues.ravel(), judgement.effects.ravel()

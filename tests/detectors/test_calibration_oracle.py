@@ -10,7 +10,7 @@ from scipy import linalg, stats
 from detectors.calibration.calibrated import Calibration
 from detectors.calibration.components import LEVELS, bases_of, orthonormal
 from detectors.calibration.pvalues import cauchy, normal_of_student
-from detectors.calibration.seasons import SEASONS, repeats, strata
+from detectors.calibration.seasons import SEASONS, STRATA, repeats, strata
 from detectors.calibration.traits import KINDS
 
 SHAPES = [("numeric", 10), ("categorical", 6), ("numeric", 2), ("categorical", 2), ("numeric", 24)]
@@ -429,6 +429,7 @@ def test_strata_are_those_of_the_clock(season):
     }[season]
 
     assert strata(season, hours, weekend).tolist() == [int(expected(h // 24, h % 24)) for h in range(168)]
+    assert np.unique(strata(season, hours, weekend)).size == STRATA[season]
 
 
 def test_repeats_are_those_of_the_hour_or_of_the_day():

@@ -188,14 +188,21 @@ def test_replay_needs_three_folds():
 
 
 def test_a_scale_at_which_nothing_could_be_tested_is_replayed_as_saying_nothing():
-    """Windows of fewer rows than wanted left an empty table, and looking into it crashed."""
-    past = past_of(SHAPES, streams(2, 24 * 10, rows=12))
+    """Windows without a test left an empty table, and looking into it crashed."""
+    past = past_of(SHAPES[:1], np.tile([[100] + 11 * [0]], (24 * 10, 1)))
 
     found = replay(past, effect_threshold=0.005)
 
+    assert past.traits.kind.size == 0
     assert found.tables[1].evidence.tolist() == [1.0]
-    assert found.tables[6].evidence.size > 100
-    assert Alarm(past, found, len(SHAPES)).line(1.0, 1, 1) < 1e-3
+    assert Alarm(past, found, 1).line(1.0, 1, 1) < 1e-3
+
+
+def test_a_scale_at_which_most_windows_have_too_few_rows_spends_no_budget():
+    past = past_of(SHAPES, streams(2, 24 * 10, rows=12))
+
+    assert past.scales == (6, 24)
+    assert sorted(replay(past, effect_threshold=0.005).tables) == [6, 24]
 
 
 def test_replay_of_windows_that_are_mostly_missing():

@@ -112,6 +112,20 @@ def test_a_span_of_nothing_says_nothing(past):
         assert np.isnan(found.effective_rows).all()
 
 
+def test_a_reference_of_few_rows_an_hour_has_no_short_scales():
+    """A span that is shorter than all of them found none to be judged by, and crashed."""
+    past = past_of(SHAPES, streams(6, HOURS, rows=(5, 9)), scales=LADDER)
+    slow = past_of(SHAPES, streams(6, HOURS, rows=(1, 2)), scales=(48, 90))
+
+    assert min(past.scales) > 1
+    for some in (past, slow):
+        for n_windows in (1, 40, 300):
+            segments = streams(7, n_windows, rows=(40, 60))
+            found = Spans(some, 2).judge(segments, np.arange(n_windows) % 168)
+            assert np.isfinite(found.pvalues[:2]).any()
+            assert np.nanmin(found.pvalues) > 1e-6
+
+
 def test_a_short_reference_has_one_scale():
     past = past_of(SHAPES, streams(4, 12), scales=LADDER)
 
