@@ -25,7 +25,7 @@ _SHIFT_TOLD: Final = 0.5
 _IID: Final = Trust(
     status="iid",
     windows=0,
-    advice="build the reference from data with a time column, of at least 60 base windows with rows enough, as long as the model's",
+    advice="build the reference from data with a time column, of 60 or more base windows with rows enough, like the model's",
 )
 _COLLECTING: Final = Trust(
     status="collecting",
@@ -116,8 +116,10 @@ class Judge:
         window : Window
         broken : ndarray of bool, shape [n_columns]
         """
-        if self._calibration is None or parts is None or not parts.starts_us.size:
-            return self._independent(evidence, broken)
+        if self._calibration is None or parts is None:
+            return self._independent(evidence, broken, self._unknown)  # without its parts a calibration does not help
+        if not parts.starts_us.size:
+            return self._independent(evidence, broken, self.trust)  # nothing came, and nothing is decided
         hours = hours_of_week(parts.starts_us, self._calibration.zone)
         scale = parts.scale
         if scale is not None and scale in self._calibration.alarm.scales:
@@ -155,12 +157,11 @@ class Judge:
             trust=self.trust,
         )
 
-    def _independent(self, evidence: Evidence, broken: BoolArray) -> Judged:
+    def _independent(self, evidence: Evidence, broken: BoolArray, trust: Trust) -> Judged:
         decided = decide(evidence, self._policy, broken)
         line = decided.threshold / np.maximum(decided.tests, 1)
         shift = smallest_detectable_shift(evidence.tested, line, self._policy.effect_threshold)
         nothing = np.full(self._numeric.size, np.nan)
-        # Without the parts of a window, its calibration does not help.
         return Judged(
             evidence=evidence,
             decided=decided,
@@ -171,7 +172,7 @@ class Judge:
             direction=None,
             spread=nothing,
             smallest_shift=np.where(self._numeric, shift, np.nan),
-            trust=self._unknown,
+            trust=trust,
         )
 
 
