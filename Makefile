@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin
 DEV := .venv-dev/bin
-BENCHMARKS := binning evaluation memory store decode http metrics
+BENCHMARKS := binning evaluation calibration memory store decode http metrics
 WITH_PEERS := binning evaluation
 
 .PHONY: help demo test bench bench-peers readme lock clean
