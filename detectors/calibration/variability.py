@@ -166,12 +166,12 @@ def axes_of(history: History, blocks: Mapping[int, Blocks], ordered: BoolArray, 
     turn = ragged_map(matrices)
     extra = turn.sizes - history.sizes
     after = turn.starts + history.sizes
-    trait = np.repeat(np.arange(turn.sizes.size), turn.sizes)
-    place = np.arange(trait.size) - turn.starts[trait]
+    owner = np.repeat(np.arange(turn.sizes.size), turn.sizes)
+    place = np.arange(owner.size) - turn.starts[owner]
     return Axes(
         turn=turn,
         sizes=history.sizes,
-        principal=np.flatnonzero(place < history.sizes[trait]).astype(np.intp),
+        principal=np.flatnonzero(place < history.sizes[owner]).astype(np.intp),
         location=np.where(extra > 0, after, -1).astype(np.intp),
         scale=np.where(extra > 1, after + 1, -1).astype(np.intp),
     )

@@ -10,7 +10,15 @@ _ROOT = _HERE.parents[1]
 
 
 @pytest.mark.parametrize(
-    "script", ["bench_binning.py", "bench_decode.py", "bench_evaluation.py", "bench_memory.py", "bench_metrics.py"]
+    "script",
+    [
+        "bench_binning.py",
+        "bench_calibration.py",
+        "bench_decode.py",
+        "bench_evaluation.py",
+        "bench_memory.py",
+        "bench_metrics.py",
+    ],
 )
 def test_benchmark_answers_are_right_at_tiny_sizes(script):
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
