@@ -117,6 +117,7 @@ class Evaluation:
     verdict: Verdict
     reason: Reason | None
     calibration: Calibration
+    calibration_advice: str | None  # what would make it better
     false_alarms_per_30d: float | None
     budget_per_30d: float | None
     scale: int | None

@@ -143,6 +143,7 @@ class Evaluator:
             verdict=verdict,
             reason=reason,
             calibration=trust.status,
+            calibration_advice=trust.advice,
             # What cannot be said honestly is not said: without a calibration there is no rate of false alarms.
             false_alarms_per_30d=None if verdict == "undecided" else decided.rate,
             budget_per_30d=None if decided.rate is None else self.policy.budget_per_30d,

@@ -77,7 +77,6 @@ class Evaluators:
             version=version,
             late_rows=sum(pane.late for pane in some),
             scale=span.scale,
-            calibration="collecting" if _is_collecting(live.reference, evaluation) else evaluation.calibration,
             columns={name: self._shown(column) for name, column in evaluation.columns.items()},
         )
         return _undecided(evaluation, "refilling") if span.refilling(first_us) else evaluation
@@ -120,6 +119,7 @@ def silence(
         verdict="undecided",
         reason="silent",
         calibration="iid",
+        calibration_advice=None,
         false_alarms_per_30d=None,
         budget_per_30d=None,
         scale=1,
@@ -131,7 +131,8 @@ def silence(
 
 
 def _undecided(evaluation: Evaluation, reason: Reason) -> Evaluation:
-    return replace(evaluation, verdict="undecided", reason=reason)
+    # What is not decided has no rate: nothing of a budget is spent on it, and it keeps no episode open.
+    return replace(evaluation, verdict="undecided", reason=reason, false_alarms_per_30d=None, tier=None)
 
 
 def _policy(configuration: PolicyConfiguration) -> Policy:
@@ -155,7 +156,3 @@ def _counted(panes: Sequence[Pane], reference: Reference, scale: int | None) -> 
 
 def _windows(panes: Sequence[Pane]) -> Iterator[tuple[int, Iterator[Pane]]]:
     return groupby(panes, key=lambda pane: pane.window_start_us)
-
-
-def _is_collecting(reference: Reference, evaluation: Evaluation) -> bool:
-    return evaluation.calibration == "iid" and bool(reference.provenance.get("learned"))

@@ -14,6 +14,7 @@ from detectors.power import smallest_detectable_shift
 from detectors.reference import Reference
 from service.calibration.calibrated import Calibrated, Trust, hours_of_week
 from service.domain import Reason, Window
+from service.domain.durations import format_duration
 from service.evaluation.alarming import ScaleBar, SpanBar, decide_by_budget, with_judgement
 from service.evaluation.policy import Decided, Policy, decide
 from service.windows.zones import US_PER_S
@@ -104,6 +105,17 @@ class Judge:
         """How far the rate of false alarms is to be trusted."""
         return self._unknown if self._calibration is None else self._calibration.trust(self._policy.budget_per_30d)
 
+    @cached_property
+    def _untried(self) -> Trust:
+        """The same for spans that are no scale: how often one like that would alarm was never tried."""
+        trust = self.trust
+        if trust.status != "verified":
+            return trust
+        assert self._calibration is not None  # noqa: S101 - nothing else is verified
+        sizes = [format_duration(scale * self._calibration.base_s) for scale in self._calibration.alarm.scales]
+        advice = f"evaluate whole windows of {', '.join(sizes)}: how often others would alarm was not tried"
+        return replace(trust, status="calibrated", advice=advice)
+
     def judge(self, evidence: Evidence, parts: Parts | None, window: Window, broken: BoolArray) -> Judged:
         """Judge one window.
 
@@ -130,9 +142,7 @@ class Judge:
         reason: Reason | None = "short_reference" if scale is not None else None
         bar = SpanBar(of_30_days=_share_of_30_days(window))
         judged = _told_what_would_not_show(self._judged(evidence, judgement, bar, broken, reason))
-        # How often a span like this would alarm was never tried.
-        status = "calibrated" if self.trust.status == "verified" else self.trust.status
-        return replace(judged, trust=replace(self.trust, status=status))
+        return replace(judged, trust=self._untried)
 
     def _judged(
         self,

@@ -42,10 +42,13 @@ def evaluation(verdict="stable", start=0):
         verdict=verdict,
         reason=None,
         calibration="iid",
+        calibration_advice=None,
         false_alarms_per_30d=None,
         budget_per_30d=None,
         scale=1,
         tier=None,
+        season=None,
+        replayed_false_alarms_per_30d=None,
         columns={},
     )
 
