@@ -21,6 +21,7 @@ EXIT_INTERNAL = 70  # EX_SOFTWARE of sysexits.h: a crash must not look like drif
 
 # Modules are imported when their command is: help and completion must not wait for numpy.
 _COMMANDS: Final = {
+    "backtest": "The alarms that a policy would have raised on a log.",
     "check": "Compare data with a reference; for CI and notebooks.",
     "config": "Check a configuration, make keys.",
     "demo": "The main job on shipped data, with a service of its own.",

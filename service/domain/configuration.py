@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from service.domain.declarations import ColumnDeclaration
 from service.domain.durations import Duration, ZoneName, parse_duration_s
+from service.domain.thumb import ThumbText
 
 __all__ = [
     "DAYS",
@@ -70,6 +71,11 @@ class PolicyConfiguration(_Document):
     cool_down: Duration | None = Field(default="1d", description="after an episode, none is opened for so long")
     silence_after: Duration | None = Field(
         default="1d", description="a live source without rows for so long is told of"
+    )
+    rules: tuple[ThumbText, ...] = Field(
+        default=(),
+        max_length=16,
+        description="rules of thumb such as `psi > 0.2` or `ks p < 0.05`: what they say is shown, and raises no alert",
     )
 
 
