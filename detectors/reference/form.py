@@ -247,6 +247,8 @@ def _blocks_of(entry: Mapping[str, Any]) -> Blocks:
         raise ValueError("starts, rows and counts: wanted one entry for each block")
     if (np.diff(starts) <= 0).any():
         raise ValueError("starts: wanted increasing times")
+    if (rows < 0).any() or (counts < 0).any():
+        raise ValueError("rows, counts: wanted none negative")
     return Blocks(starts_s=frozen(starts), rows=frozen(rows), counts=frozen(counts))
 
 

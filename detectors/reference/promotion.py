@@ -84,6 +84,7 @@ def promoted_reference(
         columns=tuple(column for column, _ in parts),
         group_starts=tuple(frozen(starts) for _, starts in parts),
         provenance=provenance,
+        replay=None,
     )
     order = bin_order(old, draft)
     draft = replace(draft, means=frozen(old.means[order]))

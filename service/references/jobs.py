@@ -313,6 +313,7 @@ def _order(model: LiveModel, version: str, path: Path, output: Path, options: Up
         since=options.since,
         until=options.until,
         calibration=settings_of(configuration),
+        budget_per_30d=configuration.policy.false_alarms_per_30d,
     )
 
 
@@ -351,15 +352,15 @@ async def _run_worker(order: BuildOrder, on_progress: Callable[[dict[str, Any]],
     try:
         process.stdin.write(msgspec.json.encode(order))
         process.stdin.close()
-        told = asyncio.get_running_loop().time()
+        told, stage = asyncio.get_running_loop().time(), ""
         async for line in process.stdout:
             document: dict[str, Any] = msgspec.json.decode(line)
             if "stage" not in document:
                 await process.wait()
                 return document
             now = asyncio.get_running_loop().time()
-            if now - told > 0.5:  # noqa: PLR2004 - people cannot read faster
-                told = now
+            if document["stage"] != stage or now - told > 0.5:  # noqa: PLR2004 - people cannot read faster
+                told, stage = now, document["stage"]
                 await on_progress(document)
         raise InputError("the build ended without a result: out of memory, or killed")
     finally:

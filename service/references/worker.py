@@ -47,6 +47,7 @@ class BuildOrder(msgspec.Struct, kw_only=True, frozen=True):
     since: str | None = None
     until: str | None = None
     calibration: CalibrationSettings = msgspec.field(default_factory=CalibrationSettings)
+    budget_per_30d: float = 1.0
 
 
 def main() -> int:
@@ -59,7 +60,8 @@ def main() -> int:
         # The upload lies in a file whose name means nothing to its sender.
         _say({"failed": str(error).replace(order.data, order.name).replace(Path(order.data).name, order.name)})
         return 0
-    _say({"ready": summary_of(built.reference) | {"rejected": built.rejected, "findings": _findings(built)}})
+    summary = summary_of(built.reference) | _calibration_of(built, order.budget_per_30d)
+    _say({"ready": summary | {"rejected": built.rejected, "findings": _findings(built)}})
     return 0
 
 
@@ -109,6 +111,20 @@ def _build(order: BuildOrder) -> Built:
             _say({"stage": stage, "done_bytes": done, "total_bytes": source.size_bytes})
 
     return build_reference(source, request, report)
+
+
+def _calibration_of(built: Built, budget_per_30d: float) -> dict[str, Any]:
+    """How far verdicts against the reference are to be trusted, and what its replay raised."""
+    if built.calibration is None:
+        return {"calibration": "iid"}
+    trust = built.calibration.trust(budget_per_30d)
+    return {
+        "calibration": trust.status,
+        "season": trust.season,
+        "replayed_days": trust.replayed_days,
+        "replayed_false_alarms_per_30d": trust.replayed_per_30d,
+        "advice": trust.advice,
+    }
 
 
 def _findings(built: Built) -> list[dict[str, Any]]:
