@@ -25,7 +25,7 @@ from scipy.special import chndtr, ndtri
 from detectors.arrays import BoolArray, FloatArray
 from detectors.calibration.calibrated import Calibration
 from detectors.calibration.past import Past
-from detectors.calibration.pvalues import Findings
+from detectors.calibration.pvalues import Findings, student_of_normal
 from detectors.calibration.replay import Replay, spent, strength
 from detectors.calibration.traits import KINDS, Traits
 
@@ -57,6 +57,8 @@ class Judgement:
         P-values that those of the values were combined from.
     effective_rows : ndarray of float64, shape [n_columns]
         Independent rows against a known distribution that the window is worth, for its location.
+    effective_dof : ndarray of float64, shape [n_columns]
+        Degrees of freedom that they are known with.
     test_groups : ndarray of int64, shape [n_columns]
         Groups after merging, 0 where values were not tested.
     major : ndarray of bool, shape [3, n_columns]
@@ -72,6 +74,7 @@ class Judgement:
     scale: FloatArray
     omnibus: FloatArray
     effective_rows: FloatArray
+    effective_dof: FloatArray
     test_groups: npt.NDArray[np.int64]
     major: BoolArray
 
@@ -172,21 +175,22 @@ class Alarm:
 def smallest_shift(judgement: Judgement, numeric: BoolArray, line: float, effect_threshold: float) -> FloatArray:
     r"""Shift of the mean, in standard deviations of the reference, that this window would show four times in five.
 
-    .. math:: d_{80} = (z_c + 0.84) \sqrt{V_1} / c_1, \quad c_1 = 0.967 \text{ for deciles}
+    .. math:: d_{80} = (t_c + 0.84) \sqrt{V_1} / c_1, \quad c_1 = 0.967 \text{ for deciles}
 
-    or what passes the effect gate as often, whichever is larger.
+    or what passes the effect gate as often, whichever is larger; t_c has the degrees of freedom of V_1.
 
     Returns
     -------
     ndarray of float64, shape [n_columns]
-        NaN for columns without an order, or without a test.
+        NaN for columns without an order, or without a test, or where no shift would do.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(1 / judgement.effective_rows)
-        by_test = (-ndtri(max(line, _LEAST) / 6) + _POWER_Z) * error
+        critical = student_of_normal(-ndtri(max(line, _LEAST) / 6), judgement.effective_dof)
+        by_test = (critical + _POWER_Z) * error
         by_gate = np.sqrt(effect_threshold) + _POWER_Z * error
         shift = np.maximum(by_test, by_gate) / _steepness(judgement.test_groups)
-    return np.where(numeric, shift, np.nan)
+    return np.where(numeric & np.isfinite(shift), shift, np.nan)
 
 
 def judgement_of(found: Findings, traits: Traits, n_columns: int, *, may_be_major: bool) -> Judgement:
@@ -209,6 +213,7 @@ def judgement_of(found: Findings, traits: Traits, n_columns: int, *, may_be_majo
         scale=by_column(found.scale[0])[0],
         omnibus=by_column(found.omnibus[0])[0],
         effective_rows=1 / by_column(found.variance[0])[0],
+        effective_dof=by_column(found.variance_dof[0])[0],
         test_groups=np.nan_to_num(groups).astype(np.int64),
         major=by_column((_surely_beyond(found, MAJOR_EFFECT) & may_be_major).astype(np.float64)) == 1,
     )

@@ -24,7 +24,7 @@ from detectors.arrays import BoolArray, FloatArray
 from detectors.calibration.traits import Traits
 from detectors.calibration.variability import Axes, Variability
 
-__all__ = ["Findings", "cauchy", "findings", "normal_of_student"]
+__all__ = ["Findings", "cauchy", "findings", "normal_of_student", "student_of_normal"]
 
 _EXPECTED_MIN: Final = 10.0
 _SMALL: Final = 1e-14  # below, 1 / (pi p) is the cotangent to a double's precision
@@ -46,8 +46,8 @@ class Findings:
         Standardised location (of a share: the share itself); positive is up.
     spread : ndarray of float64
         Standardised scale; positive is wider.
-    variance : ndarray of float64
-        V of the location, or of the leading axis.
+    variance, variance_dof : ndarray of float64
+        V of the location, or of the leading axis, and the degrees of freedom it was estimated with.
     square : ndarray of float64
         Sum of t^2 over the principal axes.
     least_variance, least_dof : ndarray of float64
@@ -64,6 +64,7 @@ class Findings:
     direction: FloatArray
     spread: FloatArray
     variance: FloatArray
+    variance_dof: FloatArray
     square: FloatArray
     least_variance: FloatArray
     least_dof: FloatArray
@@ -117,6 +118,7 @@ def findings(
         direction=_unless(silent | ~(traits.ordered | share), z[..., used] if z.shape[-1] else rows),
         spread=_unless(silent, _picked(z, axes.scale)),
         variance=_unless(silent, own_variance),
+        variance_dof=_unless(silent, variability.dof[used] if z.shape[-1] else np.ones(silent.shape[-1])),
         square=_unless(silent, _sums(distance / principal, axes)),
         least_variance=_unless(silent, _over_axes(np.minimum, principal, axes, 1.0)),
         least_dof=_unless(silent, _over_axes(np.minimum, _principal(variability.dof, axes), axes, 1.0)),
@@ -129,6 +131,12 @@ def normal_of_student(t: FloatArray, dof: FloatArray) -> FloatArray:
     """Standard normal of the same tail probability as a Student t, to within some per cent of it [1]_."""
     # log1p would do, were it not that t^2 / v may be beyond it: for a huge t the square root of the logarithm is right.
     return np.asarray(np.sign(t) * (8 * dof + 1) / (8 * dof + 3) * np.sqrt(dof * np.log1p(np.square(t) / dof)))
+
+
+def student_of_normal(z: FloatArray, dof: FloatArray) -> FloatArray:
+    """Student t that `normal_of_student` makes a positive z of; infinite where no double is so large."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.sqrt(dof * np.expm1(np.square(z * (8 * dof + 3) / (8 * dof + 1)) / dof)))
 
 
 def cauchy(pvalues: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from scipy import linalg, stats
 
 from detectors.calibration.calibrated import Calibration
 from detectors.calibration.components import LEVELS, bases_of, orthonormal
-from detectors.calibration.pvalues import cauchy, normal_of_student
+from detectors.calibration.pvalues import cauchy, normal_of_student, student_of_normal
 from detectors.calibration.seasons import SEASONS, STRATA, repeats, strata
 from detectors.calibration.traits import KINDS
 
@@ -395,6 +395,13 @@ def test_normal_of_student_is_finite_for_any_t():
 
     assert np.isfinite(z).all()
     assert z[0] > 0 > z[1]
+
+
+def test_student_of_normal_is_the_way_back():
+    t, dof = np.array([0.0, 0.3, 2.0, 40.0, 1e8]), np.array([1.0, 3.0, 30.0, 500.0, 700.0])
+
+    assert student_of_normal(normal_of_student(t, dof), dof) == pytest.approx(t, rel=1e-9)
+    assert np.isinf(student_of_normal(np.array([60.0]), np.array([1.0])))
 
 
 def test_cauchy_is_that_of_the_tangents_and_keeps_its_digits():
