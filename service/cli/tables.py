@@ -145,12 +145,22 @@ def _print_columns(evaluation: Evaluation, console: Console, zone: ZoneInfo) -> 
             shown(_explanation(column)),
         )
     console.print(table)
-    tested = (column for column in evaluation.columns.values() if column.pvalue is not None)
-    threshold = next((column.pvalue_threshold for column in tested), None)
-    if threshold is not None:
-        effect = next(iter(evaluation.columns.values())).effect_threshold
+    _print_lines(evaluation, console)
+
+
+def _print_lines(evaluation: Evaluation, console: Console) -> None:
+    """What had to be passed, and by how much it was."""
+    tested = [column for column in evaluation.columns.values() if column.pvalue is not None]
+    lines = [column.pvalue_threshold for column in tested if column.pvalue_threshold is not None]
+    if lines:
+        effect = tested[0].effect_threshold
         console.print(
-            f"A column has drifted when p-value <= {threshold:.2g} and the effect is over {effect} of excess PSI."
+            f"A column has drifted when p-value <= {min(lines):.2g} and the effect is over {effect} of excess PSI."
+        )
+    if evaluation.false_alarms_per_30d is not None:
+        console.print(
+            f"Such evidence, or stronger, comes by chance {evaluation.false_alarms_per_30d:.2g} times in 30 days;"
+            f" {evaluation.budget_per_30d:g} may be a false alarm."
         )
 
 

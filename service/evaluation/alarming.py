@@ -128,7 +128,7 @@ def decide_by_budget(
             reason=None if is_drifted else reason,
             pvalue=pvalue,
             effect=effect,
-            evidence=_named(judgement, index, kind, is_numeric=is_numeric) if is_drifted else None,
+            evidence=_named(judgement, index, kind, line=float(blame), is_numeric=is_numeric) if is_drifted else None,
         )
         for index, (is_broken, is_drifted, reason, pvalue, effect, kind, is_numeric) in enumerate(
             zip(
@@ -154,11 +154,12 @@ def decide_by_budget(
     )
 
 
-def _named(judgement: Judgement, index: int, kind: int, *, is_numeric: bool) -> EvidenceName:
-    """In which way a column drifted."""
+def _named(judgement: Judgement, index: int, kind: int, *, line: float, is_numeric: bool) -> EvidenceName:
+    """In which way a column drifted: the simplest that is evidence enough by itself, for a shift moves every component."""
     if kind:
         return cast("EvidenceName", EVIDENCE[kind])
     if not is_numeric:
         return "categories"
     ways = np.array([judgement.location[index], judgement.scale[index], judgement.omnibus[index]])
-    return _NAMES[int(np.nanargmin(ways))]
+    enough = np.flatnonzero(ways <= line)
+    return _NAMES[int(enough[0]) if enough.size else int(np.nanargmin(ways))]
