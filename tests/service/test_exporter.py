@@ -163,14 +163,14 @@ def test_no_number_is_nan_or_infinite():
 
 
 def test_a_calibrated_evaluation_says_its_false_alarms():
-    drift = drift_of(
-        document({}, calibration="verified", false_alarms_per_30d=0.004, budget_per_30d=1.0, provisional=True)
-    )
+    rates = {"false_alarms_per_30d": 0.004, "budget_per_30d": 1.0, "replayed_false_alarms_per_30d": 0.7}
+    drift = drift_of(document({}, calibration="verified", provisional=True, **rates))
 
     samples = samples_of(drift)
 
     assert value_of(samples, "driftline_false_alarms_per_30d") == 0.004
     assert value_of(samples, "driftline_false_alarm_budget_per_30d") == 1
+    assert value_of(samples, "driftline_replayed_false_alarms_per_30d") == 0.7
     assert value_of(samples, "driftline_calibration_status", status="verified") == 1
     assert value_of(samples, "driftline_window_provisional") == 1
 
@@ -626,7 +626,8 @@ def test_targets_without_deliveries_disappear_from_the_outbox():
 def whole():
     """Everything that can be exported, once."""
     registry, _ = told()
-    drift = drift_of(document(EVALUATED["columns"], false_alarms_per_30d=0.5, budget_per_30d=1.0))
+    rates = {"false_alarms_per_30d": 0.5, "budget_per_30d": 1.0, "replayed_false_alarms_per_30d": 0.7}
+    drift = drift_of(document(EVALUATED["columns"], **rates))
     facts = dict.fromkeys(VersionFacts.__slots__, 1_500_000_000_000_000) | {"firing": True, "reference_id": "sha256:ab"}
     drift.set_model("bikes", "2011", VersionFacts(**facts))
     return registry, drift
