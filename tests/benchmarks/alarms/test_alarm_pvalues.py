@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from bench_pvalues import LINES, SCENARIOS, SURE, rates_of
 
-REPLICATES = 6
+REPLICATES = 4
 
 
 @pytest.mark.parametrize(
     "name",
     [
         "iid, 1000",
-        "noise, 1000",
         "season and noise, 1000",
         "swing and noise, 30 to 3000",
         "noise in all directions, 20000",
