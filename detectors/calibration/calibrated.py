@@ -37,6 +37,8 @@ class Calibration:
         """The calibration in one basis."""
         if basis not in self._fits:
             self._fits[basis] = self.past.fit(basis, self._held_out)
+            if self._held_out is None:
+                self.past.forget()  # two numbers a window and component: more than all the rest together
         return self._fits[basis]
 
     def window(

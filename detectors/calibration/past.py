@@ -107,6 +107,10 @@ class Past:
             held_out=held_out,
         )
 
+    def forget(self) -> None:
+        """Let go of what only calibrating needs; it is made again when it is asked for."""
+        self._histories.clear()
+
     def history(self, basis: int) -> History:
         """The windows in one basis."""
         if basis not in self._histories:

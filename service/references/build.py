@@ -11,6 +11,7 @@ from detectors.columns import Role
 from detectors.reference import Builder, Reference, add_all, plan_of, priorities, sample_rows_for, survey_of
 from detectors.reference.survey import SAMPLE_BYTES
 from service.calibration.calibrated import Calibrated, with_replay
+from service.calibration.parallel import mapper_for
 from service.calibration.settings import CalibrationSettings
 from service.domain import Batch
 from service.domain.durations import zone_of
@@ -150,7 +151,11 @@ def build_reference(source: Source, request: BuildRequest, on_progress: Callable
     calibration = None
     if reference.blocks is not None:
         reference, calibration = with_replay(
-            reference, settings, zone, lambda share: on_progress("replaying", int(share * source.size_bytes))
+            reference,
+            settings,
+            zone,
+            lambda share: on_progress("replaying", int(share * source.size_bytes)),
+            mapper_for(reference),
         )
     return Built(reference=reference, findings=findings, rejected=rejected, calibration=calibration)
 
