@@ -1,5 +1,6 @@
 """The ASGI application: the raw route first, the control plane behind it, one error form for both."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any, TypeAlias
 
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from service.api.backtests import router as backtests
 from service.api.context import Context
 from service.api.deliveries import router as deliveries
 from service.api.episodes import router as episodes
@@ -28,7 +30,7 @@ __all__ = ["Application", "operations_only"]
 
 _Message: TypeAlias = MutableMapping[str, Any]
 _TITLE = "Driftline"
-_ROUTERS = (models, references, evaluations, episodes, deliveries, operations, page)
+_ROUTERS = (models, references, evaluations, backtests, episodes, deliveries, operations, page)
 
 
 class Application:
@@ -90,6 +92,7 @@ def _control_plane(context: Context, version: str, routers: tuple[Any, ...]) -> 
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.context = context
+    app.state.backtests = asyncio.Lock()
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(Problem, _on_problem)
