@@ -11,6 +11,7 @@ from service.api.access import Access, Scope, authorize, presented_key
 from service.api.problem import Problem
 from service.evaluation.evaluators import Evaluators
 from service.evaluation.provisional import Looks
+from service.evaluation.trusting import Trusts
 from service.ports import Clock, Store
 from service.references.jobs import ReferenceJobs
 from service.registry.models import LiveModel, LiveVersion, Registry
@@ -40,6 +41,7 @@ class Context:
     jobs: ReferenceJobs
     evaluators: Evaluators
     looks: Looks
+    trusts: Trusts
     clock: Clock
     access: Access
     limits: ControlLimits

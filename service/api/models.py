@@ -1,14 +1,16 @@
 """Models and their configuration."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from detectors.catalog import CATALOG
 from service.api.access import presented_key
+from service.api.calibration import CalibrationDocument, CandidateDocument, calibration_of
 from service.api.context import Context, allow, context_of, live_model
 from service.api.problem import Problem
 from service.domain.configuration import NAME_PATTERN, ModelConfiguration
@@ -35,6 +37,13 @@ class VersionDocument(BaseModel):
     newest_row: str | None = None
     evaluated_until: str | None = None
     learned_rows: int | None = None
+    calibration: CalibrationDocument | None = Field(
+        default=None,
+        description="Null while it learns, while the reference is replayed, and in lists until it is known",
+    )
+    candidate: CandidateDocument | None = Field(
+        default=None, description="Traffic since the reference was learned, once there is enough of it"
+    )
 
 
 class ModelDocument(BaseModel):
@@ -64,7 +73,7 @@ async def list_models(request: Request) -> ModelList:
     if not seen:
         allow(request, "read")
     progress = await context.store.progress()
-    return ModelList(models=[await model_document(context, live, progress) for live in seen])
+    return ModelList(models=[await model_document(context, live, progress, patient=False) for live in seen])
 
 
 @router.get("/{model}")
@@ -116,11 +125,20 @@ async def delete_model(request: Request, model: ModelName) -> None:
     context.forget(model)
 
 
-async def model_document(context: Context, live: LiveModel, progress: Iterable[Progress]) -> ModelDocument:
+async def model_document(
+    context: Context, live: LiveModel, progress: Iterable[Progress], *, patient: bool = True
+) -> ModelDocument:
     """A model as people see it."""
     reached = {item.version: item for item in progress if item.model == live.model}
+    # Each may have to be waited for; together they take no longer than one.
+    trusted = await asyncio.gather(
+        *(
+            calibration_of(context, live, version, reached.get(name), patient=patient)
+            for name, version in live.versions.items()
+        )
+    )
     versions = []
-    for name, version in live.versions.items():
+    for (name, version), (calibration, candidate) in zip(live.versions.items(), trusted, strict=True):
         known = reached.get(name)
         since = version.since[-1] if version.since else None
         document = VersionDocument(
@@ -128,6 +146,8 @@ async def model_document(context: Context, live: LiveModel, progress: Iterable[P
             mode="learning" if since is None else "active",
             reference_id=None if since is None else since.reference.id,
             active_from=None if since is None or since.from_us is None else format_instant(since.from_us),
+            calibration=calibration,
+            candidate=candidate,
         )
         if version.learning:
             document.learned_rows = await learned_rows(context.store, version)

@@ -13,13 +13,14 @@ from service.api.instants import instant_of, span_of
 from service.api.models import ModelName, make_model
 from service.api.problem import Problem
 from service.api.reading import Disconnected, Patience, Receive, encoding_of, pieces
+from service.calibration.trusts import trust_document
 from service.domain.configuration import Name
 from service.domain.durations import Duration, parse_duration_s
 from service.errors import DriftlineError
 from service.ingest.decode import Encoding, Inflater, format_of
 from service.ports import JobState, ReferenceRow
 from service.references.jobs import UploadOptions
-from service.references.promotion import promote
+from service.references.promotion import base_windows, promote
 from service.registry.models import FIRST_VERSION
 from service.registry.reference_file import reference_of_bytes
 from service.windows.times import format_instant
@@ -78,6 +79,9 @@ class PromotionRequest(BaseModel):
     version: Name | None = None
     since: str = Field(max_length=64)
     until: str = Field(max_length=64)
+    windows: int | None = Field(
+        default=None, ge=1, description="Refuse the span if fewer base windows with rows enough are kept of it"
+    )
     as_version: Name | None = None
     activate: bool = False
 
@@ -211,6 +215,10 @@ async def promote_traffic(
         until_us=until_us,
         as_version=wanted.as_version or version.version,
     )
+    if wanted.windows is not None:
+        kept = base_windows(reference, live.configuration.policy.rows_min)
+        if kept < wanted.windows:
+            raise Problem(409, f"{kept:,} base windows with rows enough are kept of that span, not {wanted.windows:,}")
     row = await context.jobs.keep(model, reference)
     if wanted.activate:
         await context.jobs.activate(model, reference.version, row.id, None)
@@ -276,13 +284,18 @@ def _document(context: Context, row: ReferenceRow, version: str) -> ReferenceDoc
     summary = msgspec.json.decode(row.summary)
     live = context.registry.get(row.model)
     known = live.version(version) if live is not None else None
-    active = known.active.id if known is not None and known.active is not None else None
+    active = known.active if known is not None else None
+    if active is not None and active.id not in {row.id, summary.get("reference_id")}:
+        active = None
+    trust = context.trusts.known(live, active) if live is not None and active is not None else None
+    if live is not None and trust is not None:  # by the policy of today, not by that of the day it was made
+        summary["calibration"] = trust_document(trust, live.configuration.policy.false_alarms_per_30d)
     return ReferenceDocument(
         id=row.id,
         model=row.model,
         version=row.version,
         state=row.state,
-        active=active is not None and active in {row.id, summary.get("reference_id")},
+        active=active is not None,
         created_at=format_instant(row.created_at_us),
         updated_at=format_instant(row.updated_at_us),
         summary=summary,

@@ -32,6 +32,7 @@ from service.evaluation.evaluators import Evaluators
 from service.evaluation.job import EvaluationJob
 from service.evaluation.provisional import Looks
 from service.evaluation.silence import SilenceWatch
+from service.evaluation.trusting import Trusts
 from service.exporter import DriftSeries, OwnMetrics, render
 from service.ingest.buffer import CommitBuffer, Limits
 from service.ingest.decode import JsonLimits, ParquetLimits
@@ -144,6 +145,7 @@ class Service:
             jobs=self.jobs,
             evaluators=evaluators,
             looks=self._looks,
+            trusts=Trusts(evaluators),
             clock=clock,
             access=access,
             limits=ControlLimits(

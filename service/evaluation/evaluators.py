@@ -1,10 +1,11 @@
 """Evaluators by reference and policy, and the evaluation of a span."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,8 @@ __all__ = ["Evaluators", "silence"]
 
 _KEPT_MAX: Final = 256
 
+_Key: TypeAlias = tuple[str, Policy, CalibrationSettings, int]
+
 
 class Evaluators:
     """Makes evaluators when they are first needed, and keeps the last ones used.
@@ -38,7 +41,9 @@ class Evaluators:
 
     def __init__(self, rows_exposed_min: int = 0) -> None:
         self._rows_exposed_min = rows_exposed_min
-        self._kept: OrderedDict[tuple[str, Policy, CalibrationSettings, int], Evaluator] = OrderedDict()
+        self._kept: OrderedDict[_Key, Evaluator] = OrderedDict()
+        self._lock = threading.Lock()
+        self._making: dict[_Key, threading.Lock] = {}
 
     def evaluate(
         self, model: LiveModel, version: str, span: Span, panes: Sequence[Pane], *, now_us: int, first_us: int
@@ -89,16 +94,30 @@ class Evaluators:
         """How far the rate of false alarms against a reference is to be trusted. Not for the event loop: may take long."""
         return self._evaluator(live, model).trust
 
+    def known_trust(self, model: LiveModel, live: LiveReference) -> Trust | None:
+        """The same if that is known already; None if it would have to be worked out."""
+        evaluator = self._kept.get(self.key(model, live))
+        return None if evaluator is None else evaluator.trust
+
+    def key(self, model: LiveModel, live: LiveReference) -> _Key:
+        """What an evaluator depends on."""
+        configuration = model.configuration
+        return live.id, _policy(configuration.policy), settings_of(configuration), model.grid.base_s
+
     def _evaluator(self, live: LiveReference, model: LiveModel) -> Evaluator:
-        policy, settings = _policy(model.configuration.policy), settings_of(model.configuration)
-        key = live.id, policy, settings, model.grid.base_s
-        if key not in self._kept:
-            made = calibrated(live.reference, settings, model.grid.time_zone, model.grid.base_s)
-            self._kept[key] = Evaluator(live.reference, policy, made)
-            if len(self._kept) > _KEPT_MAX:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        key = self.key(model, live)
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        # A replay may take a minute: who wants the same waits for it, and does not begin another one.
+        with making:
+            evaluator = self._kept.get(key) or _made(key, live, model)
+            with self._lock:
+                self._making.pop(key, None)
+                self._kept[key] = evaluator
+                self._kept.move_to_end(key)
+                if len(self._kept) > _KEPT_MAX:
+                    self._kept.popitem(last=False)
+        return evaluator
 
 
 def silence(
@@ -128,6 +147,11 @@ def silence(
         replayed_false_alarms_per_30d=None,
         columns={},
     )
+
+
+def _made(key: _Key, live: LiveReference, model: LiveModel) -> Evaluator:
+    _, policy, settings, base_s = key
+    return Evaluator(live.reference, policy, calibrated(live.reference, settings, model.grid.time_zone, base_s))
 
 
 def _undecided(evaluation: Evaluation, reason: Reason) -> Evaluation:

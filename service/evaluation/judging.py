@@ -13,6 +13,7 @@ from detectors.evidence import EVIDENCE, Evidence
 from detectors.power import smallest_detectable_shift
 from detectors.reference import Reference
 from service.calibration.calibrated import Calibrated, Trust, hours_of_week
+from service.calibration.trusts import without_calibration
 from service.domain import Reason, Window
 from service.domain.durations import format_duration
 from service.evaluation.alarming import ScaleBar, SpanBar, decide_by_budget, with_judgement
@@ -23,16 +24,6 @@ __all__ = ["Judge", "Judged", "Parts", "parts_of"]
 
 _30_DAYS_S: Final = 30 * 86_400
 _SHIFT_TOLD: Final = 0.5
-_IID: Final = Trust(
-    status="iid",
-    windows=0,
-    advice="build the reference from data with a time column, of 60 or more base windows with rows enough, like the model's",
-)
-_COLLECTING: Final = Trust(
-    status="collecting",
-    windows=0,
-    advice="make a reference of the traffic of some weeks: a learned one does not know how much base windows differ",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,7 +87,7 @@ class Judge:
 
     def __init__(self, reference: Reference, policy: Policy, calibration: Calibrated | None) -> None:
         self._numeric: BoolArray = reference.layout.numeric
-        self._unknown = _COLLECTING if reference.provenance.get("learned") else _IID
+        self._unknown = without_calibration(reference)
         self._policy = policy
         self._calibration = calibration
 

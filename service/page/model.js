@@ -5,7 +5,7 @@ import { columnTable } from "./columns.js";
 import { h } from "./dom.js";
 import { episodeList, otherDeliveries } from "./episodes.js";
 import { count, counted, number, pvalue, span, wallClock, windowLabel } from "./format.js";
-import { link, name, provisionalMark, verdict } from "./parts.js";
+import { calibrationMark, link, name, provisionalMark, verdict } from "./parts.js";
 import { history, standing } from "./standing.js";
 import { stateSection } from "./state.js";
 import { legend, strip, summaryText } from "./strip.js";
@@ -176,11 +176,16 @@ function columnSection(data, route, service, look, zone) {
       "p",
       null,
       verdict(evaluation.verdict, evaluation.reason),
+      " ",
+      calibrationMark(evaluation),
       ` ${drifted} of ${counted(names.length, "column")}, ${counted(evaluation.rows, "row")}`,
       evaluation.late_rows > 0 ? `, ${count(evaluation.late_rows)} of them late` : null,
       evaluation.revision > 1 ? `, revision ${evaluation.revision}` : null,
     ),
     names.length ? h("p", { class: "quiet" }, line(names)) : null,
+    evaluation.calibration_advice
+      ? h("p", { class: "quiet advice" }, `Calibration ${evaluation.calibration}; to make it better: ${evaluation.calibration_advice}.`)
+      : null,
     columnTable(evaluation, { ...look, column: route.column }, data.shares, service),
   );
 }

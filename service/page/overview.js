@@ -3,7 +3,7 @@
 import { Problem, clock, read, readDeliveries } from "./api.js";
 import { h } from "./dom.js";
 import { age, count, counted, wallClock, windowLabel } from "./format.js";
-import { link, name, progress, provisionalMark, table, verdict } from "./parts.js";
+import { calibrationMark, link, name, progress, provisionalMark, table, verdict } from "./parts.js";
 import { history, standing } from "./standing.js";
 import { smallStrip, summaryText } from "./strip.js";
 import { deliveryTable } from "./deliveries.js";
@@ -164,6 +164,8 @@ function state({ found, stands, word }) {
       : reasonSentence(reason);
   return [
     verdict(word, reason),
+    " ",
+    calibrationMark(said),
     base.provisional ? [" ", provisionalMark()] : null,
     word === "drifted" || reason ? h("p", { class: "quiet" }, why) : null,
   ];

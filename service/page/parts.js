@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { isolated, visible } from "./format.js";
-import { reasonName, VERDICTS } from "./words.js";
+import { CALIBRATIONS, reasonName, VERDICTS } from "./words.js";
 
 const SHAPES = {
   drifted: ["path", { d: "M6 .5 11.5 11H.5Z" }],
@@ -25,6 +25,15 @@ export function verdict(word, reason = null, attributes = {}) {
     h("svg", { viewBox: "0 0 12 12", width: 12, height: 12, "aria-hidden": "true" }, h(tag, shape)),
     h("span", null, word, reason ? h("span", { class: "why" }, ` (${reasonName(reason)})`) : null),
   );
+}
+
+/** How far a verdict is to be trusted: it stands beside every one. Of silence there is nothing to trust. */
+export function calibrationMark({ calibration: status, calibration_advice: advice, reason }) {
+  if (reason === "silent") {
+    return null;
+  }
+  const tip = [CALIBRATIONS[status] ?? "", advice ? `To make it better: ${advice}.` : ""].join(" ").trim();
+  return h("span", { class: "calibration", "data-calibration": status, "data-tip": tip }, status);
 }
 
 export function provisionalMark() {

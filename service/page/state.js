@@ -2,8 +2,8 @@
 
 import { clock } from "./api.js";
 import { h } from "./dom.js";
-import { age, count, counted, wallClock } from "./format.js";
-import { facts, progress, provisionalMark, verdict } from "./parts.js";
+import { age, count, counted, number, wallClock } from "./format.js";
+import { calibrationMark, facts, progress, provisionalMark, verdict } from "./parts.js";
 import { standing } from "./standing.js";
 import { windowText } from "./strip.js";
 import { CALIBRATIONS, reasonSentence } from "./words.js";
@@ -18,7 +18,13 @@ export function stateSection(data, episodes) {
   return h(
     "section",
     { class: `state ${firing ? "drifted" : word}`, "aria-label": "State", "data-state": word },
-    h("p", { class: "headline" }, verdict(word, stands?.reason ?? null), stands?.base.provisional ? provisionalMark() : null),
+    h(
+      "p",
+      { class: "headline" },
+      verdict(word, stands?.reason ?? null),
+      stands === null ? null : calibrationMark(stands.base),
+      stands?.base.provisional ? provisionalMark() : null,
+    ),
     firing ? h("p", { class: "firing" }, firingText(firing, zone)) : null,
     word === "drifted" && !firing ? h("p", null, quietText(model.configuration.policy)) : null,
     h("div", null, sentences(data, stands)),
@@ -29,7 +35,7 @@ export function stateSection(data, episodes) {
       ["reference", version.reference_id === null ? "none yet" : reference(version.reference_id)],
       ["times are in", zone],
     ]),
-    stands === null ? null : h("p", { class: "quiet" }, calibration(stands.base)),
+    stands === null ? null : h("p", { class: "quiet" }, calibration(stands.base, version.calibration)),
   );
 }
 
@@ -74,8 +80,20 @@ function firingText({ opened_at: opened }, zone) {
   return `Alert firing since ${wallClock(opened, zone)}, ${age(opened, clock.now())}`;
 }
 
-function calibration(evaluation) {
+/** What the version says of its reference is of now; the window knows what was known when it was evaluated. */
+function calibration(evaluation, now) {
   const { calibration: status, false_alarms_per_30d: expected, budget_per_30d: budget } = evaluation;
-  const rate = expected === null ? "" : ` False alarms expected in 30 days at this strength: ${expected}, of ${budget} allowed.`;
-  return [h("b", null, `Calibration ${status}. `), `${CALIBRATIONS[status] ?? ""}${rate}`];
+  const said = now ?? { status, advice: evaluation.calibration_advice };
+  const rate =
+    expected === null ? "" : ` False alarms expected in 30 days at this strength: ${number(expected)}, of ${budget} allowed.`;
+  const replay = now === null || now.replayed_alarms === null ? "" : ` ${replayText(now)}`;
+  return [
+    h("b", null, `Calibration ${said.status}. `),
+    `${CALIBRATIONS[said.status] ?? ""}${replay}${rate}`,
+    said.advice ? h("span", { class: "advice" }, ` To make it better: ${said.advice}.`) : null,
+  ];
+}
+
+function replayText({ replayed_alarms: alarms, replayed_days: days }) {
+  return `Its replay raised ${counted(alarms, "alarm")} in ${counted(Math.round(days), "day")}.`;
 }

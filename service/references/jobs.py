@@ -20,6 +20,8 @@ import structlog
 
 from detectors.reference import Reference, reference_id
 from service.calibration.settings import settings_of
+from service.calibration.trusts import trust_document, without_calibration
+from service.domain.configuration import PolicyConfiguration
 from service.errors import DriftlineError, InputError, StoreUnavailableError
 from service.ports import Activation, JobState, ReferenceRow, Store
 from service.references.worker import BuildOrder, summary_of
@@ -152,7 +154,7 @@ class ReferenceJobs:
             state="ready",
             created_at_us=now_us,
             updated_at_us=now_us,
-            summary=msgspec.json.encode(summary_of(reference)),
+            summary=msgspec.json.encode(summary_of(reference, self._calibration(model, reference))),
         )
         await self._store.put_reference(row, document)
         return row
@@ -204,6 +206,14 @@ class ReferenceJobs:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _calibration(self, model: str, reference: Reference) -> dict[str, Any] | None:
+        """What is known without work; None if it is to be seen."""
+        if reference.blocks is not None:
+            return None
+        live = self._registry.get(model)
+        policy = PolicyConfiguration() if live is None else live.configuration.policy
+        return trust_document(without_calibration(reference), policy.false_alarms_per_30d)
 
     def _check_size(self, size: int) -> None:
         if size > self._upload_bytes_max:

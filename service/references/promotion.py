@@ -15,7 +15,7 @@ from service.storage.codec import summed
 from service.windows.times import format_instant
 from service.windows.zones import US_PER_S
 
-__all__ = ["promote"]
+__all__ = ["base_windows", "promote"]
 
 
 async def promote(
@@ -58,6 +58,11 @@ async def promote(
         )
     except EmptyReferenceError as error:
         raise DeclarationError(str(error)) from error
+
+
+def base_windows(reference: Reference, rows_min: int) -> int:
+    """How many base windows of a reference have so many rows."""
+    return 0 if reference.blocks is None else int((reference.blocks.rows >= rows_min).sum())
 
 
 class _Windows:

@@ -6,7 +6,7 @@ output: `{"stage", "done_bytes", "total_bytes"}`, and at last `{"ready": {...}}`
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from detectors.errors import ReferenceFormatError
 from detectors.reference import Reference, reference_id
 from service.calibration.settings import CalibrationSettings
+from service.calibration.trusts import trust_document, without_calibration
 from service.domain.declarations import ColumnDeclaration
 from service.domain.durations import zone_of
 from service.errors import DriftlineError
@@ -60,13 +61,18 @@ def main() -> int:
         # The upload lies in a file whose name means nothing to its sender.
         _say({"failed": str(error).replace(order.data, order.name).replace(Path(order.data).name, order.name)})
         return 0
-    summary = summary_of(built.reference) | _calibration_of(built, order.budget_per_30d)
+    trust = (
+        without_calibration(built.reference)
+        if built.calibration is None
+        else built.calibration.trust(order.budget_per_30d)
+    )
+    summary = summary_of(built.reference, trust_document(trust, order.budget_per_30d))
     _say({"ready": summary | {"rejected": built.rejected, "findings": _findings(built)}})
     return 0
 
 
-def summary_of(reference: Reference) -> dict[str, Any]:
-    """What lists say of a reference."""
+def summary_of(reference: Reference, calibration: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What lists say of a reference; of its calibration what was known when it was made."""
     blocks = reference.blocks
     return {
         "reference_id": reference_id(reference),
@@ -76,6 +82,7 @@ def summary_of(reference: Reference) -> dict[str, Any]:
         "time_zone": reference.time_zone,
         "time_column": reference.time_column,
         "windows": 0 if blocks is None else int(blocks.starts_s.size),
+        "calibration": calibration,
     }
 
 
@@ -111,20 +118,6 @@ def _build(order: BuildOrder) -> Built:
             _say({"stage": stage, "done_bytes": done, "total_bytes": source.size_bytes})
 
     return build_reference(source, request, report)
-
-
-def _calibration_of(built: Built, budget_per_30d: float) -> dict[str, Any]:
-    """How far verdicts against the reference are to be trusted, and what its replay raised."""
-    if built.calibration is None:
-        return {"calibration": "iid"}
-    trust = built.calibration.trust(budget_per_30d)
-    return {
-        "calibration": trust.status,
-        "season": trust.season,
-        "replayed_days": trust.replayed_days,
-        "replayed_false_alarms_per_30d": trust.replayed_per_30d,
-        "advice": trust.advice,
-    }
 
 
 def _findings(built: Built) -> list[dict[str, Any]]:

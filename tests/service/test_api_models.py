@@ -32,6 +32,8 @@ def test_a_model_is_made_changed_and_deleted(tmp_path):
             "newest_row": None,
             "evaluated_until": None,
             "learned_rows": 0,
+            "calibration": None,
+            "candidate": None,
         }
     ]
     assert (gone.status_code, gone.content) == (204, b"")
