@@ -111,6 +111,12 @@ class CategoricalColumn:
         return tuple(self.own + sum(self.pools[:pool]) + 2 * pool for pool in range(len(self.pools)))
 
     @property
+    def listed_bins(self) -> tuple[int, ...]:
+        """Bins of the listed categories, in their order."""
+        pools = zip(self.pool_starts, self.pools, strict=True)
+        return (*range(self.own), *(start + place for start, size in pools for place in range(size)))
+
+    @property
     def unseen_bins(self) -> tuple[int, ...]:
         """The `unseen` bin of each pool."""
         return tuple(start + size + 1 for start, size in zip(self.pool_starts, self.pools, strict=True))

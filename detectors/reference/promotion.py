@@ -170,7 +170,7 @@ def _numeric_groups(column: NumericColumn, counts: npt.NDArray[np.int64]) -> Ind
 
 
 def _categorical(column: CategoricalColumn, counts: npt.NDArray[np.int64], *, complete: bool) -> CategoricalColumn:
-    often = dict(zip(column.categories, counts[_category_bins(column)].tolist(), strict=True))
+    often = dict(zip(column.categories, counts[list(column.listed_bins)].tolist(), strict=True))
     listed = sorted(often.items(), key=lambda item: (-item[1], item[0]))
     names, pools = pooled(listed, int(counts.sum()), len(column.pools))
     values = list(often.values())
@@ -183,19 +183,11 @@ def _categorical(column: CategoricalColumn, counts: npt.NDArray[np.int64], *, co
     )
 
 
-def _category_bins(column: CategoricalColumn) -> list[int]:
-    """Local bins of the listed categories."""
-    bins = list(range(column.own))
-    for start, size in zip(column.pool_starts, column.pools, strict=True):
-        bins += range(start, start + size)
-    return bins
-
-
 def _local_order(before: Column, after: Column) -> IndexArray:
     order = np.arange(before.value_bins + 2, dtype=np.intp)
     if isinstance(before, CategoricalColumn) and isinstance(after, CategoricalColumn):
-        bin_of = dict(zip(before.categories, _category_bins(before), strict=True))
-        order[_category_bins(after)] = [bin_of[name] for name in after.categories]
+        bin_of = dict(zip(before.categories, before.listed_bins, strict=True))
+        order[list(after.listed_bins)] = [bin_of[name] for name in after.categories]
         for was, now in zip(before.unseen_bins, after.unseen_bins, strict=True):
             order[[now - 1, now]] = was - 1, was
     return order
