@@ -46,7 +46,7 @@ class Backtest:
         self._history = History(model, version, rules, self._evaluators)
         self._alarms = Alarms(rules=rules)
         thumbs = tuple(dict.fromkeys(map(parse_rule, policy.rules))) or DEFAULT_RULES
-        self._comparison = Comparison(self._live.reference, thumbs, rules, model.grid, policy.rows_min)
+        self._comparison = Comparison(self._live.reference, thumbs, rules, model.grid, rows_min=policy.rows_min)
         self._span_us: tuple[int, int] | None = None
         self._length_us = self._windows = self._rows = 0
 

@@ -29,7 +29,7 @@ __all__ = ["DEFAULT_RULES", "Comparison", "ThumbAlarms"]
 DEFAULT_RULES: Final = tuple(map(parse_rule, ("psi > 0.1", "psi > 0.2", "ks p < 0.05")))
 """What is in use most."""
 
-_COUNTS_MAX: Final = 1 << 22  # that are looked at together: 32 MiB
+_COUNTS_MAX: Final = 1 << 22  # 32 MiB
 _SUBJECT: Final = Subject(model="", version="")
 
 
@@ -88,17 +88,26 @@ class Comparison:
         Of the policy that they are compared with.
     grid : Grid
     rows_min : int
+    counts_max : int
+        Counts that are looked at together.
     """
 
     def __init__(
-        self, reference: Reference, rules: Sequence[ThumbRule], alerts: Rules, grid: Grid, rows_min: int
+        self,
+        reference: Reference,
+        rules: Sequence[ThumbRule],
+        alerts: Rules,
+        grid: Grid,
+        *,
+        rows_min: int,
+        counts_max: int = _COUNTS_MAX,
     ) -> None:
         self._reference = reference
         self._thumbs = Thumbs(reference, rows_min)
         self._alerts = replace(alerts, triggers=(), notify=())
         self._grid = grid
         self._waiting: list[tuple[int, Counts]] = []
-        self._at_once = max(1, _COUNTS_MAX // max(reference.layout.n_bins_total, 1))
+        self._at_once = max(1, counts_max // max(reference.layout.n_bins_total, 1))
         self.found = {rule: ThumbAlarms(rules=self._alerts) for rule in rules}
 
     def take(self, start_us: int, counts: Counts) -> None:

@@ -1,7 +1,7 @@
 """A policy that is to be tried: the `policy:` part of a model's configuration, and what goes with it. Pure."""
 
 from dataclasses import replace
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ class Proposal(BaseModel):
 
     policy: PolicyConfiguration = PolicyConfiguration()
     triggers: tuple[TriggerConfiguration, ...] = Field(default=(), max_length=32)
-    scales: tuple[int, ...] = Field(default=(1, 6, 24), min_length=1, max_length=8)
+    scales: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(default=(1, 6, 24), min_length=1, max_length=8)
 
     def with_budget(self, budget: float | None) -> "Proposal":
         """The same with another budget of false alarms; as it is for None."""
@@ -36,19 +36,13 @@ class Proposal(BaseModel):
 
 
 def model_of_reference(reference: Reference, proposal: Proposal) -> LiveModel:
-    """A model whose only version has this reference, and whose base windows are those of the reference.
-
-    Raises
-    ------
-    ValidationError
-        The proposal does not fit the reference's base windows.
-    """
+    """A model whose only version has this reference, and whose base windows are those of the reference."""
     base_s = parse_duration_s(reference.window)
     configuration = ModelConfiguration(
         time_zone=reference.time_zone,
         pane=reference.window if base_s < _DAY_S else "15m",
         base_window=reference.window,
-        retention=format_duration(base_s * max(1, *proposal.scales)),
+        retention=format_duration(base_s * max(proposal.scales)),
         scales=proposal.scales,
         policy=proposal.policy,
         triggers=proposal.triggers,

@@ -114,9 +114,10 @@ def _print_comparison(document: Mapping[str, Any], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f"On the reference's own windows nothing is wrong: what fires there is false. Ours are replayed with days held out;"
-        f" rules of thumb see its groups. All: base windows of {document['base_window']} with"
-        f" {document['policy']['rows_min']} rows or more in a column, any column."
+        "On the reference's own windows nothing is wrong: what fires there is false. Ours are replayed with days held out;"
+        " rules of thumb see the counts of its groups. Alarms are opened and closed by the same policy for all of them;"
+        " without one, each window that fires is a message. All look at base windows of"
+        f" {document['base_window']} and columns with {document['policy']['rows_min']} rows or more."
         + _silent(document["rules_of_thumb"], document["windows"]),
         style="dim",
     )

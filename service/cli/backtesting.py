@@ -99,19 +99,8 @@ def counted(
 def backtested(
     log: Log, reference: Reference, proposal: Proposal, on_window: Callable[[int], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Try a policy on a log; `driftline.backtest/1`.
-
-    Raises
-    ------
-    DeclarationError
-        The policy does not fit the reference.
-    """
-    try:
-        model = model_of_reference(reference, proposal)
-    except ValidationError as error:
-        raise DeclarationError("; ".join(fault["msg"].removeprefix("Value error, ") for fault in error.errors())) from (
-            error
-        )
+    """Try a policy on a log; `driftline.backtest/1`."""
+    model = model_of_reference(reference, proposal)
     backtest = Backtest(model, reference.version)
     for number, pane in enumerate(log.panes(), 1):
         backtest.take(pane)

@@ -12,6 +12,7 @@ __all__ = [
     "EvidenceName",
     "MovedBin",
     "Reason",
+    "RuleSaid",
     "Verdict",
     "Window",
 ]
@@ -101,8 +102,16 @@ class ColumnEvaluation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSaid:
+    """What a rule of thumb says of a window, whatever the verdict; None where it has nothing to look at."""
+
+    rule: str
+    fires: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """All detectors on one window."""
+    """All detectors on one window. `rules` are in the document only where the policy asks for some."""
 
     model: str
     version: str
@@ -125,3 +134,4 @@ class Evaluation:
     season: str | None
     replayed_false_alarms_per_30d: float | None
     columns: Mapping[str, ColumnEvaluation]
+    rules: Sequence[RuleSaid] = ()

@@ -17,6 +17,8 @@ CHECK_FORMAT = "driftline.check/1"
 def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
     """Plain dictionary of an evaluation; holds no NaN and no infinity."""
     document: dict[str, Any] = {"format": EVALUATION_FORMAT} | msgspec.to_builtins(evaluation)
+    if not evaluation.rules:
+        del document["rules"]
     window = evaluation.window
     document["window"] = {
         "start": None if window.start_us is None else format_instant(window.start_us),

@@ -17,6 +17,7 @@ from service.calibration.calibrated import Calibrated, Trust
 from service.domain import ColumnEvaluation, Direction, Evaluation, EvidenceName, MovedBin, Window
 from service.evaluation.judging import Judge, Judged, Parts
 from service.evaluation.policy import Policy, window_verdict
+from service.evaluation.thumbs import Thumbs
 
 __all__ = ["Evaluator"]
 
@@ -44,6 +45,7 @@ class Evaluator:
         self._judge = Judge(reference, self.policy, calibration)
         self._numeric = reference.layout.numeric
         self._past = Quality(reference.layout, reference.counts)
+        self._thumbs = Thumbs(reference, self.policy.rows_min) if self.policy.rules else None
         self._id = reference_id(reference)
         self._labels = [
             group_labels(column, starts)
@@ -152,6 +154,7 @@ class Evaluator:
             season=trust.season,
             replayed_false_alarms_per_30d=trust.replayed_per_30d,
             columns=columns,
+            rules=() if self._thumbs is None else self._thumbs.said(counts, self.policy.rules),
         )
 
     @property

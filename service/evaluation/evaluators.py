@@ -15,6 +15,7 @@ from service.calibration.calibrated import Trust, calibrated
 from service.calibration.settings import CalibrationSettings, settings_of
 from service.domain import ColumnEvaluation, Evaluation, Reason, Window
 from service.domain.configuration import PolicyConfiguration
+from service.domain.thumb import parse_rule
 from service.evaluation.evaluate import Evaluator
 from service.evaluation.judging import Parts, parts_of
 from service.evaluation.policy import Policy
@@ -165,6 +166,7 @@ def _policy(configuration: PolicyConfiguration) -> Policy:
         effect_threshold=configuration.effect_threshold,
         rows_min=configuration.rows_min,
         budget_per_30d=configuration.false_alarms_per_30d,
+        rules=tuple(dict.fromkeys(map(parse_rule, configuration.rules))),
     )
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from detectors.arrays import BoolArray, IndexArray
 from detectors.evidence import EVIDENCE, Evidence
 from service.domain import EvidenceName, Reason, Verdict
+from service.domain.thumb import ThumbRule
 
 __all__ = [
     "BROKEN",
@@ -47,12 +48,15 @@ class Policy:
         Below so many present rows a column is undecided.
     budget_per_30d : float
         False alarms that 30 days may have, where the reference lets them be known.
+    rules : tuple of ThumbRule
+        Rules of thumb that are shown, and have no say.
     """
 
     false_discovery_rate: float = 0.05
     effect_threshold: float = 0.005
     rows_min: int = 30
     budget_per_30d: float = 1.0
+    rules: tuple[ThumbRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

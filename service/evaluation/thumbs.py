@@ -7,7 +7,7 @@ Wasserstein's and its like are not known. The p-value of KS is that on groups fo
 A column with fewer rows than the policy asks for says nothing here either, which is more than most tools grant it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from detectors.comparison import Comparer, Comparison, GroupPair
 from detectors.ks_null import KsNull
 from detectors.pearson import omnibus_pvalue
 from detectors.reference import Reference
+from service.domain.evaluation import RuleSaid
 from service.domain.thumb import ThumbRule
 
 __all__ = ["Thumbs", "fires"]
@@ -61,6 +62,14 @@ class Thumbs:
         if values is None:
             values = _DETECTORS[rule.statistic].compute(comparison)
         return self._beyond(values, comparison, rule)
+
+    def said(self, counts: Counts, rules: Sequence[ThumbRule]) -> tuple[RuleSaid, ...]:
+        """What rules say of one window, of shape [n_bins_total]."""
+        found = [float(fires(self.passed(Counts(counts[None]), rule), rule)[0]) for rule in rules]
+        return tuple(
+            RuleSaid(rule=rule.text, fires=None if np.isnan(fired) else fired == 1)
+            for rule, fired in zip(rules, found, strict=True)
+        )
 
     def passed_by_groups(self, segments: npt.NDArray[np.int64], rule: ThumbRule) -> FloatArray | None:
         """The same of windows whose segments are known and nothing more; None where that is not enough.
