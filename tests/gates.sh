@@ -24,8 +24,8 @@ step "coverage"
 coverage report --skip-covered --skip-empty --fail-under=95
 printf 'what is pure must be covered to the last branch:\n'
 pure='detectors/*,service/domain/*,service/errors.py,service/windows/*,service/alerts/*'
-pure+=',service/calibration/*,service/exporter/*,service/settings/*,service/storage/codec.py,service/ingest/decode/*'
-for module in alarming closing corrections counting document evaluate judging outcome policy; do pure+=",service/evaluation/$module.py"; done
+pure+=',service/backtest/*,service/calibration/*,service/exporter/*,service/settings/*,service/storage/codec.py,service/ingest/decode/*'
+for module in alarming closing corrections counting document evaluate judging outcome policy thumbs; do pure+=",service/evaluation/$module.py"; done
 for module in blocks counting fates pending positions; do pure+=",service/ingest/$module.py"; done
 for module in addresses payloads presets retry signature; do pure+=",service/webhooks/$module.py"; done
 coverage report --include="$pure" --skip-covered --skip-empty --fail-under=100
