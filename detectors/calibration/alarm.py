@@ -172,12 +172,15 @@ class Alarm:
         return float(np.exp(low))
 
 
-def smallest_shift(judgement: Judgement, numeric: BoolArray, line: float, effect_threshold: float) -> FloatArray:
+def smallest_shift(
+    judgement: Judgement, numeric: BoolArray, line: float, effect_threshold: float, trivial_shift: float = 0.0
+) -> FloatArray:
     r"""Shift of the mean, in standard deviations of the reference, that this window would show four times in five.
 
-    .. math:: d_{80} = (t_c + 0.84) \sqrt{V_1} / c_1, \quad c_1 = 0.967 \text{ for deciles}
+    .. math:: d_{80} = (\varepsilon + (t_c + 0.84) \sqrt{V_1}) / c_1, \quad c_1 = 0.967 \text{ for deciles}
 
-    or what passes the effect gate as often, whichever is larger; t_c has the degrees of freedom of V_1.
+    or what passes the effect gate as often, whichever is larger; t_c has the degrees of freedom of V_1, and epsilon is the
+    trivial shift.
 
     Returns
     -------
@@ -187,7 +190,7 @@ def smallest_shift(judgement: Judgement, numeric: BoolArray, line: float, effect
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(1 / judgement.effective_rows)
         critical = student_of_normal(-ndtri(max(line, _LEAST) / 6), judgement.effective_dof)
-        by_test = (critical + _POWER_Z) * error
+        by_test = trivial_shift + (critical + _POWER_Z) * error
         by_gate = np.sqrt(effect_threshold) + _POWER_Z * error
         shift = np.maximum(by_test, by_gate) / _steepness(judgement.test_groups)
     return np.where(numeric & np.isfinite(shift), shift, np.nan)

@@ -35,6 +35,7 @@ class Fit:
     variability : mapping of int to Variability
         By scale.
     rows_min : int
+    trivial_shift : float
     """
 
     traits: Traits
@@ -44,6 +45,7 @@ class Fit:
     expectation: Expectation
     variability: dict[int, Variability]
     rows_min: int
+    trivial_shift: float
 
     def findings(
         self, groups: npt.NDArray[np.int64], of_window: npt.NDArray[np.int64], variability: Variability
@@ -66,7 +68,15 @@ class Fit:
 
     def of_excess(self, excess: FloatArray, rows: FloatArray, variability: Variability) -> Findings:
         """What windows show whose sums are known: [n_windows, n_axes], [n_windows, n_traits]."""
-        return findings(excess, rows, self.traits, self.axes, variability, rows_min=self.rows_min)
+        return findings(
+            excess,
+            rows,
+            self.traits,
+            self.axes,
+            variability,
+            rows_min=self.rows_min,
+            trivial_shift=self.trivial_shift,
+        )
 
 
 def fit(
@@ -77,6 +87,7 @@ def fit(
     *,
     repeats: float,
     rows_min: int,
+    trivial_shift: float = 0.0,
     held_out: BoolArray | None = None,
 ) -> Fit:
     """Calibrate.
@@ -93,6 +104,8 @@ def fit(
         How often a stratum came; 0 without a season.
     rows_min : int
         Windows in which a trait has fewer rows are not used for it.
+    trivial_shift : float
+        In standard deviations: as much is no evidence.
     held_out : ndarray of bool, shape [n_windows], optional
     """
     own = traits.only(basis.traits)
@@ -111,4 +124,5 @@ def fit(
             blocks, axes, repeats=repeats, reference_rows=known.astype(np.float64), rows_min=rows_min
         ),
         rows_min=rows_min,
+        trivial_shift=trivial_shift,
     )

@@ -37,6 +37,8 @@ class Past:
         fewer than eight blocks.
     rows_min : int
         With fewer rows, nothing is said of a trait.
+    trivial_shift : float
+        In standard deviations: as much is no evidence.
     season : str, optional
         Chosen by the reference itself unless given. One whose strata came too rarely is not used: what windows differ by
         would be taken for season.
@@ -52,6 +54,7 @@ class Past:
         base_s: int,
         scales: Sequence[int],
         rows_min: int,
+        trivial_shift: float = 0.0,
         season: Season | None = None,
         weekend: tuple[int, ...] = _WEEKEND,
     ) -> None:
@@ -63,6 +66,7 @@ class Past:
         self.groups = self.traits.groups(blocks.counts)
         self.base_s = base_s
         self.rows_min = rows_min
+        self.trivial_shift = trivial_shift
         self.places = np.round((blocks.starts_s - blocks.starts_s[0]) / base_s).astype(np.int64)
         self.scales = tuple(s for s in scales if self._blocks_with_rows(s) >= BLOCKS_MIN)
         self._hours, self._weekend = hours, weekend
@@ -104,6 +108,7 @@ class Past:
             self.scales,
             repeats=self.repeats,
             rows_min=self.rows_min,
+            trivial_shift=self.trivial_shift,
             held_out=held_out,
         )
 

@@ -73,7 +73,14 @@ class Findings:
 
 
 def findings(
-    excess: FloatArray, rows: FloatArray, traits: Traits, axes: Axes, variability: Variability, *, rows_min: int
+    excess: FloatArray,
+    rows: FloatArray,
+    traits: Traits,
+    axes: Axes,
+    variability: Variability,
+    *,
+    rows_min: int,
+    trivial_shift: float = 0.0,
 ) -> Findings:
     """What windows show.
 
@@ -88,11 +95,13 @@ def findings(
         Of windows of this scale.
     rows_min : int
         With fewer rows nothing is said.
+    trivial_shift : float
+        A shift of so many standard deviations is no evidence; p-values are those of "at most that".
     """
     sizes = axes.turn.sizes
     difference = excess * np.repeat(1 / np.maximum(rows, 1.0), sizes, axis=-1)
     variance = variability.variance(rows, sizes)
-    z = normal_of_student(difference / np.sqrt(variance), variability.dof)
+    z = normal_of_student(_beyond(difference, trivial_shift, traits, axes) / np.sqrt(variance), variability.dof)
     nu = variability.omnibus_dof
     principal = _principal(variance, axes)
     omnibus = chdtrc(nu, nu / np.maximum(axes.sizes, 1) * _sums(np.square(_principal(z, axes)), axes))
@@ -125,6 +134,21 @@ def findings(
         axes=_unless(silent, axes.sizes.astype(np.float64)),
         dof=_unless(silent, nu),
     )
+
+
+def _beyond(difference: FloatArray, trivial_shift: float, traits: Traits, axes: Axes) -> FloatArray:
+    """What is left of differences of values if as much of them as a trivial shift makes is no evidence.
+
+    Location and scale give up its length each, the principal axes give it up together.
+    """
+    if not trivial_shift:
+        return difference
+    length = np.sqrt(_sums(np.square(_principal(difference, axes)), axes))
+    kept = np.where(length > trivial_shift, 1 - trivial_shift / np.maximum(length, trivial_shift), 0.0)
+    beyond = difference * np.repeat(np.where(traits.kind == 0, kept, 1.0), axes.turn.sizes, axis=-1)
+    own = np.concatenate([places[places >= 0] for places in (axes.location, axes.scale)])
+    beyond[..., own] = np.copysign(np.maximum(np.abs(difference[..., own]) - trivial_shift, 0.0), difference[..., own])
+    return np.asarray(beyond)
 
 
 def normal_of_student(t: FloatArray, dof: FloatArray) -> FloatArray:

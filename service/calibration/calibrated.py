@@ -201,6 +201,7 @@ def _past(
         base_s=base_s,
         scales=scales,
         rows_min=settings.rows_min,
+        trivial_shift=settings.trivial_shift,
         season=season,
         weekend=settings.weekend,
     )
@@ -210,6 +211,7 @@ def _depends_on(settings: CalibrationSettings) -> dict[str, Any]:
     return {
         "scales": list(settings.scales),
         "effect_threshold": settings.effect_threshold,
+        "trivial_shift": settings.trivial_shift,
         "rows_min": settings.rows_min,
         "season": settings.season,
         "weekend": list(settings.weekend),

@@ -18,6 +18,7 @@ class CalibrationSettings:
     ----------
     scales : tuple of int
     effect_threshold : float
+    trivial_shift : float
     rows_min : int
     season : str
         `auto`, or one of `SEASONS`.
@@ -28,6 +29,7 @@ class CalibrationSettings:
 
     scales: tuple[int, ...] = DEFAULT_SCALES
     effect_threshold: float = 0.005
+    trivial_shift: float = 0.02
     rows_min: int = 30
     season: str = "auto"
     weekend: tuple[int, ...] = (5, 6)
@@ -40,6 +42,7 @@ def settings_of(configuration: ModelConfiguration) -> CalibrationSettings:
     return CalibrationSettings(
         scales=tuple(dict.fromkeys(configuration.scales)),
         effect_threshold=policy.effect_threshold,
+        trivial_shift=policy.trivial_shift,
         rows_min=policy.rows_min,
         season=policy.season,
         weekend=tuple(sorted({DAYS.index(day) for day in policy.weekend})),

@@ -60,6 +60,12 @@ class PolicyConfiguration(_Document):
         description="q of Benjamini and Hochberg over the columns of a window, where the reference is not calibrated",
     )
     effect_threshold: float = Field(default=0.005, ge=0, description="excess PSI that a change has to be above")
+    trivial_shift: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="a shift of so many standard deviations is no evidence, where the reference is calibrated",
+    )
     rows_min: int = Field(default=30, ge=1, description="a column with fewer rows is undecided")
     fire_after: int = Field(default=1, ge=1, le=1000, description="drifted decisions in a row that open an episode")
     resolve_after: int = Field(

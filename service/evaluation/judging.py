@@ -154,9 +154,13 @@ class Judge:
             omnibus=judgement.omnibus,
             direction=judgement.direction,
             spread=judgement.spread,
-            smallest_shift=smallest_shift(judgement, self._numeric, decided.line, self._policy.effect_threshold),
+            smallest_shift=self._smallest_shift(judgement, decided.line),
             trust=self.trust,
         )
+
+    def _smallest_shift(self, judgement: Judgement, line: float) -> FloatArray:
+        trivial = 0.0 if self._calibration is None else self._calibration.settings.trivial_shift
+        return smallest_shift(judgement, self._numeric, line, self._policy.effect_threshold, trivial)
 
     def _independent(self, evidence: Evidence, broken: BoolArray, trust: Trust) -> Judged:
         decided = decide(evidence, self._policy, broken)

@@ -56,7 +56,14 @@ def fit(world: World) -> _Ours:
     settings, reference = CalibrationSettings(), world.fitted
     assert reference.blocks is not None
     hours = hours_of_week(reference.blocks.starts_s * 1_000_000, zone_of("UTC"))
-    past = Past(reference, hours, base_s=_HOUR_S, scales=settings.scales, rows_min=settings.rows_min)
+    past = Past(
+        reference,
+        hours,
+        base_s=_HOUR_S,
+        scales=settings.scales,
+        rows_min=settings.rows_min,
+        trivial_shift=settings.trivial_shift,
+    )
     found = replay(past, effect_threshold=settings.effect_threshold)
     assert found is not None
     return _Ours(past, found)
