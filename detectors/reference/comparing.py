@@ -63,10 +63,14 @@ class ComparedColumn:
     missing_after: float
 
     @property
+    def missing_change(self) -> float:
+        """Change of the share of missing values; NaN if either has no row."""
+        return self.missing_after - self.missing_before
+
+    @property
     def strength(self) -> float:
-        """The larger of PSI and the change of the missing share; 0 where neither exists."""
-        found = np.array([self.psi, abs(self.missing_after - self.missing_before)])
-        return float(np.nan_to_num(found).max())
+        """The larger of PSI and the size of the change of the missing share; 0 where neither exists."""
+        return float(np.nan_to_num(np.array([self.psi, abs(self.missing_change)])).max())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

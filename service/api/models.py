@@ -33,6 +33,7 @@ class VersionDocument(BaseModel):
     version: str
     mode: str
     reference_id: str | None
+    previous_reference_id: str | None = Field(default=None, description="The one that counted before")
     active_from: str | None
     newest_row: str | None = None
     evaluated_until: str | None = None
@@ -145,6 +146,7 @@ async def model_document(
             version=name,
             mode="learning" if since is None else "active",
             reference_id=None if since is None else since.reference.id,
+            previous_reference_id=version.since[-2].reference.id if len(version.since) > 1 else None,
             active_from=None if since is None or since.from_us is None else format_instant(since.from_us),
             calibration=calibration,
             candidate=candidate,

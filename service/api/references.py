@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.comparing import ComparisonDocument, compared_with, comparison_of, identity_of
 from service.api.context import Context, allow, live_model, live_version, room_for_version
 from service.api.instants import instant_of, span_of
 from service.api.models import ModelName, make_model
@@ -19,7 +20,8 @@ from service.domain.durations import Duration, parse_duration_s
 from service.errors import DriftlineError
 from service.ingest.decode import Encoding, Inflater, format_of
 from service.ports import JobState, ReferenceRow
-from service.references.jobs import UploadOptions
+from service.references.building import UploadOptions
+from service.references.comparison import Comparison
 from service.references.promotion import base_windows, promote
 from service.registry.models import FIRST_VERSION
 from service.registry.reference_file import reference_of_bytes
@@ -54,6 +56,9 @@ class ReferenceDocument(BaseModel):
     created_at: str
     updated_at: str
     summary: dict[str, Any]
+    comparison: ComparisonDocument | None = Field(
+        default=None, description="With the one before it, when it is activated; or with `compare_with`"
+    )
 
 
 class ReferenceList(BaseModel):
@@ -113,9 +118,9 @@ async def upload_reference(
         raise Problem(415, f"Content-Type: wanted {', '.join(_DATA)}")
     encoding = encoding_of(request.headers.get("content-encoding", ""))
     if data is None:
-        row = await _upload_file(context, request, model, encoding, version, activate=activate)
+        row, comparison = await _upload_file(context, request, model, encoding, version, activate=activate)
         response.headers["Location"] = _path(row)
-        return _document(context, row, version or row.version)
+        return _document(context, row, version or row.version, comparison)
     live = context.registry.get(model) or await make_model(context, model)
     options = UploadOptions(
         time_column=time_column,
@@ -148,13 +153,22 @@ async def list_references(request: Request, model: ModelName) -> ReferenceList:
 
 
 @router.get("/references/{reference_id}")
-async def get_reference(request: Request, model: ModelName, reference_id: str) -> ReferenceDocument:
-    """One of them."""
+async def get_reference(
+    request: Request,
+    model: ModelName,
+    reference_id: str,
+    compare_with: Annotated[str | None, Query(max_length=128, description="Another id, or `active`")] = None,
+) -> ReferenceDocument:
+    """One of them; beside another one, if that is asked for."""
     context = allow(request, "read", model)
     row = await context.store.reference(model, reference_id)
     if row is None:
         raise Problem(404, "no such reference of the model")
-    return _document(context, row, row.version)
+    document = _document(context, row, row.version)
+    if compare_with is not None:
+        live = live_model(context, model)
+        document.comparison = await compared_with(context, live, row.version, reference_id, compare_with)
+    return document
 
 
 @router.get("/references/{reference_id}/file", response_class=Response, responses={200: {"content": {_REFERENCE: {}}}})
@@ -192,9 +206,8 @@ async def activate_reference(
     if asked.from_time is not None:
         from_us = instant_of("from_time", asked.from_time, live)
     room_for_version(context, live, asked.version or row.version)
-    identity = msgspec.json.decode(row.summary).get("reference_id", row.id)
-    await context.jobs.activate(model, asked.version or row.version, identity, from_us)
-    return _document(context, row, asked.version or row.version)
+    comparison = await context.jobs.activate(model, asked.version or row.version, identity_of(row), from_us)
+    return _document(context, row, asked.version or row.version, comparison)
 
 
 @router.post("/promotions", status_code=201)
@@ -220,15 +233,14 @@ async def promote_traffic(
         if kept < wanted.windows:
             raise Problem(409, f"{kept:,} base windows with rows enough are kept of that span, not {wanted.windows:,}")
     row = await context.jobs.keep(model, reference)
-    if wanted.activate:
-        await context.jobs.activate(model, reference.version, row.id, None)
+    comparison = await context.jobs.activate(model, reference.version, row.id, None) if wanted.activate else None
     response.headers["Location"] = _path(row)
-    return _document(context, row, reference.version)
+    return _document(context, row, reference.version, comparison)
 
 
 async def _upload_file(
     context: Context, request: Request, model: str, encoding: Encoding, version: str | None, *, activate: bool | None
-) -> ReferenceRow:
+) -> tuple[ReferenceRow, Comparison | None]:
     parts: list[bytes] = []
     size = 0
     async for part in _body(context, request, encoding):
@@ -245,9 +257,8 @@ async def _upload_file(
     row = await context.jobs.keep(model, reference)
     known = live.version(name)
     first = known is None or known.active is None
-    if first if activate is None else activate:
-        await context.jobs.activate(model, name, row.id, None)
-    return row
+    activated = first if activate is None else activate
+    return row, await context.jobs.activate(model, name, row.id, None) if activated else None
 
 
 async def _body(context: Context, request: Request, encoding: Encoding) -> AsyncIterator[bytes]:
@@ -280,7 +291,9 @@ def _names(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
-def _document(context: Context, row: ReferenceRow, version: str) -> ReferenceDocument:
+def _document(
+    context: Context, row: ReferenceRow, version: str, comparison: Comparison | None = None
+) -> ReferenceDocument:
     summary = msgspec.json.decode(row.summary)
     live = context.registry.get(row.model)
     known = live.version(version) if live is not None else None
@@ -299,4 +312,5 @@ def _document(context: Context, row: ReferenceRow, version: str) -> ReferenceDoc
         created_at=format_instant(row.created_at_us),
         updated_at=format_instant(row.updated_at_us),
         summary=summary,
+        comparison=comparison_of(comparison),
     )

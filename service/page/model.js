@@ -2,6 +2,7 @@
 
 import { Problem, read, readDeliveries } from "./api.js";
 import { columnTable } from "./columns.js";
+import { comparisonOf, comparisonSection } from "./comparison.js";
 import { h } from "./dom.js";
 import { episodeList, otherDeliveries } from "./episodes.js";
 import { count, counted, number, pvalue, span, wallClock, windowLabel } from "./format.js";
@@ -28,15 +29,16 @@ export async function load(route, service) {
   }
   const query = { version: name_, brief: true };
   const size = route.window ?? windowLabel(model.configuration.base_window, 1);
-  const [latest, sized, { episodes }, deliveries] = await Promise.all([
+  const [latest, sized, { episodes }, deliveries, comparison] = await Promise.all([
     read([...path, "evaluations"], { ...query, limit: LATEST }),
     read([...path, "evaluations"], { ...query, limit: WINDOWS, window: size }),
     read(["v1", "episodes"], { model: route.model, limit: EPISODES }),
     readDeliveries(service, { limit: DELIVERIES }),
+    comparisonOf(path, version),
   ]);
   const windows = history(sized.evaluations, size);
   const chosen = chosenOf(windows, route.at);
-  const data = { model, version, size, latest, windows, chosen, episodes, deliveries, evaluation: null, shares: null };
+  const data = { model, version, size, latest, windows, chosen, episodes, deliveries, comparison, evaluation: null, shares: null };
   if (chosen !== null) {
     data.evaluation = await fullOf(path, name_, size, chosen);
     data.shares = route.column === undefined ? null : await sharesOf(path, name_, data.evaluation, route.column);
@@ -61,6 +63,7 @@ export function view(data, route, service, look) {
     h("nav", { "aria-label": "Where this is" }, link({}, "All models"), " / ", name(model.model), versions(data)),
     h("h1", null, name(model.model), h("span", { class: "quiet" }, " version ", name(version.version))),
     stateSection(data, own),
+    comparisonSection(data.comparison),
     latest.learning ? null : windowSection(data, route, zone),
     latest.learning ? null : columnSection(data, route, service, look, zone),
     h(

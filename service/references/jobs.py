@@ -7,10 +7,9 @@ next start.
 
 import asyncio
 import contextlib
-import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,18 +18,18 @@ import msgspec
 import structlog
 
 from detectors.reference import Reference, reference_id
-from service.calibration.settings import settings_of
 from service.calibration.trusts import trust_document, without_calibration
 from service.domain.configuration import PolicyConfiguration
-from service.errors import DriftlineError, InputError, StoreUnavailableError
+from service.errors import DriftlineError, StoreUnavailableError
 from service.ports import Activation, JobState, ReferenceRow, Store
-from service.references.worker import BuildOrder, summary_of
+from service.references.building import UploadOptions, order_of, run_worker
+from service.references.comparison import Comparison, compare, sentence_of, strongest
+from service.references.worker import summary_of
 from service.registry.models import LiveModel, Registry
 from service.registry.reference_file import reference_bytes
-from service.windows.times import format_instant
 from service.windows.watermark import is_live
 
-__all__ = ["ActivationError", "ReferenceJobs", "UploadOptions", "UploadTooLargeError"]
+__all__ = ["ActivationError", "ReferenceJobs", "UploadTooLargeError"]
 
 _SUFFIXES: Final = {"csv": ".csv", "ndjson": ".ndjson", "parquet": ".parquet", "arrow": ".arrows"}
 _UNDER_WAY: Final = frozenset({"receiving", "building", "replaying"})
@@ -44,20 +43,6 @@ class UploadTooLargeError(DriftlineError):
 
 class ActivationError(DriftlineError):
     """A reference cannot be made active as asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadOptions:
-    """What a sender of training data says of it."""
-
-    time_column: str | None = None
-    outputs: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
-    since: str | None = None
-    until: str | None = None
-    name: str = "upload"
-    activate: bool | None = None
-    """None: if the version has no active reference by then."""
 
 
 @dataclass(slots=True, eq=False)
@@ -161,8 +146,10 @@ class ReferenceJobs:
 
     async def activate(
         self, model: str, version: str, identity: str, from_us: int | None, *, first_only: bool = False
-    ) -> None:
+    ) -> Comparison | None:
         """Make a reference the one that counts from an event time on; if `first_only`, unless there is one already.
+
+        Says how it compares with the one before it, if there was one.
 
         Raises
         ------
@@ -178,15 +165,25 @@ class ReferenceJobs:
             known = live.version(version)
             active = known.active if known is not None else None
             if active is not None and (first_only or active.id == identity):
-                return
+                return None
             begins = await self._begins(live, version, from_us) if active is not None else None
             activation = Activation(
                 version=version, reference_id=identity, from_us=begins, at_us=await self._store.now_us()
             )
             if await self._store.activate(model, live.epoch, activation) is not None:
                 await self._registry.refresh(model)
-                structlog.get_logger().info("reference activated", model=model, version=version, reference=identity)
-                return
+                comparison = None
+                if active is not None:
+                    comparison = await compare(active, await self._registry.reference(model, identity))
+                structlog.get_logger().info(
+                    "reference activated",
+                    model=model,
+                    version=version,
+                    reference=identity,
+                    before=None if active is None else active.id,
+                    changed=[] if comparison is None else strongest(comparison.found),
+                )
+                return comparison
 
     async def tend(self) -> None:
         """Say that the jobs of this process are alive, and fail those that another one left behind."""
@@ -264,8 +261,8 @@ class ReferenceJobs:
         output = path.with_suffix(".reference.json")
         try:
             async with self._turn:
-                order = _order(model, version, path, output, options)
-                outcome = await _run_worker(order, lambda progress: self._say(job, _state_of(progress), progress))
+                order = order_of(model, version, path, output, options)
+                outcome = await run_worker(order, lambda progress: self._say(job, _state_of(progress), progress))
             if "failed" in outcome:
                 await self._end(job, "failed", {"failed": outcome["failed"]})
                 return
@@ -300,31 +297,9 @@ class ReferenceJobs:
         known = live.version(version) if live is not None else None
         first = known is None or known.active is None
         activate = first if options.activate is None else options.activate
-        if activate:
-            await self.activate(model, version, row.id, None)
-        await self._end(job, "ready", ready | {"activated": activate})
-
-
-def _order(model: LiveModel, version: str, path: Path, output: Path, options: UploadOptions) -> BuildOrder:
-    configuration = model.configuration
-    return BuildOrder(
-        data=str(path),
-        name=options.name,
-        output=str(output),
-        model=model.model,
-        version=version,
-        created_at=_now_text(path),
-        time_zone=configuration.time_zone,
-        window=configuration.base_window,
-        columns={name: {"role": c.role, "kind": c.kind} for name, c in configuration.columns.items()},
-        time_column=options.time_column,
-        outputs=options.outputs,
-        ignore=options.ignore,
-        since=options.since,
-        until=options.until,
-        calibration=settings_of(configuration),
-        budget_per_30d=configuration.policy.false_alarms_per_30d,
-    )
+        comparison = await self.activate(model, version, row.id, None) if activate else None
+        compared = None if comparison is None else sentence_of(comparison.found)
+        await self._end(job, "ready", ready | {"activated": activate, "compared": compared})
 
 
 def _state_of(progress: Mapping[str, Any]) -> JobState:
@@ -336,44 +311,7 @@ def _remove(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _now_text(path: Path) -> str:
-    """When the upload was complete: to the second, as reference files say it."""
-    return format_instant(int(path.stat().st_mtime) * 1_000_000)
-
-
 def _compressed(output: Path) -> bytes:
     import gzip  # noqa: PLC0415 - only builds need it
 
     return gzip.compress(output.read_bytes(), compresslevel=6, mtime=0)
-
-
-async def _run_worker(order: BuildOrder, on_progress: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service.references.worker",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        limit=1 << 26,  # findings of 10,000 columns are one line
-    )
-    assert process.stdin is not None  # noqa: S101 - it was asked for
-    assert process.stdout is not None  # noqa: S101
-    try:
-        process.stdin.write(msgspec.json.encode(order))
-        process.stdin.close()
-        told, stage = asyncio.get_running_loop().time(), ""
-        async for line in process.stdout:
-            document: dict[str, Any] = msgspec.json.decode(line)
-            if "stage" not in document:
-                await process.wait()
-                return document
-            now = asyncio.get_running_loop().time()
-            if document["stage"] != stage or now - told > 0.5:  # noqa: PLR2004 - people cannot read faster
-                told, stage = now, document["stage"]
-                await on_progress(document)
-        raise InputError("the build ended without a result: out of memory, or killed")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()

@@ -28,6 +28,7 @@ def test_a_model_is_made_changed_and_deleted(tmp_path):
             "version": "1",
             "mode": "learning",
             "reference_id": None,
+            "previous_reference_id": None,
             "active_from": None,
             "newest_row": None,
             "evaluated_until": None,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from browser import Browser, chromium
-from serving import Process, key_setting, wait_until
+from serving import JSON, REFERENCE_TYPE, Process, encoded, key_setting, reference_file, wait_until
 from watched import CATEGORICAL, DAY_S, HOSTILE, KEPT, Receiver, evaluated, watch_bikes, watch_hostile
 
 from service.demo.weeks import columns_declared
@@ -467,3 +467,27 @@ def test_a_key_that_may_only_send_rows_reads_nothing(tab, closed_site):
     tab.open(closed_site.url)
     give_key(tab, "dk_sender", "document.querySelector('[data-status=\"403\"]')")
     assert "read" in tab.text("main")
+
+
+def test_a_version_shows_how_its_reference_compares_with_the_one_before(tab, closed_site):
+    boss = {"authorization": "Bearer dk_boss"}
+    body = encoded({"temp": 0.5, "hour": 3, "weather": "mist", "prediction": 3})
+    for seed in (0, 1):
+        content = reference_file("switched", seed=seed, rows=400 + seed)
+        answer = closed_site.client.post(
+            "/v1/models/switched/references",
+            content=content,
+            headers=boss | {"content-type": REFERENCE_TYPE},
+            params={"activate": "true"},
+        )
+        assert answer.status_code == 201, answer.text
+        closed_site.client.post("/v1/models/switched/inferences", content=body, headers=boss | JSON)
+    columns = answer.json()["comparison"]["columns"]
+
+    tab.open(closed_site.url + "?model=switched")
+    give_key(tab, "dk_reader", "document.querySelector('details.comparison')")
+    tab.click("details.comparison summary")
+
+    assert "400 rows before, 401 now" in tab.text("details.comparison")
+    shown = "[...document.querySelectorAll('[data-compared]')].map(row => row.dataset.compared)"
+    assert tab.run(shown) == [column["name"] for column in columns]
