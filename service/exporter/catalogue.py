@@ -135,6 +135,11 @@ CATALOGUE: Final = (
     ),
     Metric(name="driftline_alert_firing", labels=_VERSION, help="1 while an alert episode is open."),
     Metric(
+        name="driftline_budget_exceeded",
+        labels=_VERSION,
+        help="1 once alarms have come too often for the budget of false alarms. Absent while no budget is watched.",
+    ),
+    Metric(
         name="driftline_reference_info",
         type="info",
         labels=(*_VERSION, "reference_id"),

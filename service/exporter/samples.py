@@ -66,6 +66,7 @@ VERSION_FAMILIES: Final = (
     "driftline_learning_rows",
     "driftline_learning_rows_target",
     "driftline_alert_firing",
+    "driftline_budget_exceeded",
     "driftline_reference_info",
     "driftline_reference_activated_timestamp_seconds",
 )
@@ -85,6 +86,8 @@ class VersionFacts:
         While a reference is learned from traffic.
     firing : bool, optional
         Whether an alert episode is open.
+    budget_exceeded : bool, optional
+        Whether alarms have come too often for the budget, if one is watched.
     reference_id : str, optional
         The active reference.
     activated_at_us : int, optional
@@ -97,6 +100,7 @@ class VersionFacts:
     learning_rows: int | None = None
     learning_rows_target: int | None = None
     firing: bool | None = None
+    budget_exceeded: bool | None = None
     reference_id: str | None = None
     activated_at_us: int | None = None
 
@@ -175,6 +179,7 @@ def version_block(labels: str, reference_label: str, facts: VersionFacts) -> Blo
         facts.learning_rows,
         facts.learning_rows_target,
         None if facts.firing is None else int(facts.firing),
+        None if facts.budget_exceeded is None else int(facts.budget_exceeded),
         None if facts.reference_id is None else 1,
         _of_us(facts.activated_at_us),
     )

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from service.alerts.state import decode_state
+from service.alerts.state import AlertState, decode_state
 from service.domain import Evaluation
 from service.evaluation.document import evaluation_document
 from service.evaluation.spans import base_label
@@ -134,16 +134,16 @@ class Board:
         active = version.active
         learning = version.learning
         revision_and_state = None if learning else await self._store.alert(model.model, version.version)
-        firing = False
-        if revision_and_state is not None:
-            firing = decode_state(revision_and_state[1]).phase == "firing"
+        state = AlertState() if revision_and_state is None else decode_state(revision_and_state[1])
+        is_watched = active is not None and state.reference_id == active.id and state.watch.since_us is not None
         return VersionFacts(
             newest_us=None if progress is None else progress.newest_us,
             evaluated_until_us=None if progress is None else progress.evaluated_until_us,
             rows=None if learning or progress is None else await self._stored_rows(version),
             learning_rows=await learned_rows(self._store, version) if learning else None,
             learning_rows_target=model.configuration.learning.rows if learning else None,
-            firing=None if learning else firing,
+            firing=None if learning else state.phase == "firing",
+            budget_exceeded=state.watch.exceeded_us is not None if is_watched else None,
             reference_id=None if active is None else active.id,
             activated_at_us=version.since[-1].at_us if version.since else None,
         )

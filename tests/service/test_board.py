@@ -2,6 +2,9 @@
 
 from running import DAY, HOUR, MINUTE, MONDAY, TARGET, S, at, running, small_rows, spread
 
+from service.alerts.state import AlertState, Watch, encode_state
+from service.ports import AlertChange, Record
+
 BEGIN = at("2012-03-05")
 
 
@@ -112,6 +115,42 @@ async def test_how_far_a_version_is_and_whether_it_fires_is_shown(site):
     assert await shown(site, "driftline_alert_firing", label="version") == {"1": 1}
     until = await shown(site, "driftline_evaluated_until_timestamp_seconds", label="version")
     assert until == {"1": (BEGIN + 2 * HOUR) // S}
+
+
+@running()
+async def test_a_budget_that_alarms_exceed_is_shown_while_one_is_watched(site):
+    async def watched(**facts):
+        known = await site.store.alert("m", "1")
+        change = AlertChange(
+            version="1",
+            revision=0 if known is None else known[0],
+            document=encode_state(AlertState(reference_id=facts.pop("reference_id"), watch=Watch(**facts))),
+        )
+        progress = await site.progress()
+        record = Record(
+            model="m",
+            version="1",
+            epoch=site.live().epoch,
+            was_evaluated_until_us=progress.evaluated_until_us,
+            evaluated_until_us=progress.evaluated_until_us,
+            alert=change,
+        )
+        assert await site.store.record(record)
+        for _ in range(10):  # what changes without a row is seen a little later
+            await site.service.board.sync()
+        return await shown(site, "driftline_budget_exceeded", label="version")
+
+    await site.configure(scales=[1])
+    active = await site.activate()
+    await site.post_hours(BEGIN, 3)
+    await site.tick()
+
+    assert (
+        await shown(site, "driftline_budget_exceeded", label="version") == {}
+    )  # without a calibration there is no budget
+    assert await watched(reference_id=active, since_us=BEGIN, windows=2) == {"1": 0}
+    assert await watched(reference_id=active, since_us=BEGIN, windows=2, exceeded_us=BEGIN) == {"1": 1}
+    assert await watched(reference_id="another", since_us=BEGIN, windows=2, exceeded_us=BEGIN) == {}
 
 
 @running()

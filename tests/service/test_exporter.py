@@ -237,6 +237,7 @@ def test_facts_of_a_version_are_exported():
             evaluated_until_us=1_500_000_000_000_000,
             rows=7,
             firing=True,
+            budget_exceeded=False,
             reference_id="sha256:ab",
             activated_at_us=1_400_000_000_000_000,
         ),
@@ -247,6 +248,7 @@ def test_facts_of_a_version_are_exported():
     assert value_of(samples, "driftline_evaluated_until_timestamp_seconds") == 1_500_000_000
     assert value_of(samples, "driftline_stored_rows") == 7
     assert value_of(samples, "driftline_alert_firing") == 1
+    assert value_of(samples, "driftline_budget_exceeded") == 0
     assert value_of(samples, "driftline_reference_info", reference_id="sha256:ab") == 1
     assert value_of(samples, "driftline_reference_activated_timestamp_seconds") == 1_400_000_000
     assert not any("learning" in name for name, _ in samples)
@@ -628,7 +630,11 @@ def whole():
     registry, _ = told()
     rates = {"false_alarms_per_30d": 0.5, "budget_per_30d": 1.0, "replayed_false_alarms_per_30d": 0.7}
     drift = drift_of(document(EVALUATED["columns"], **rates))
-    facts = dict.fromkeys(VersionFacts.__slots__, 1_500_000_000_000_000) | {"firing": True, "reference_id": "sha256:ab"}
+    facts = dict.fromkeys(VersionFacts.__slots__, 1_500_000_000_000_000) | {
+        "firing": True,
+        "budget_exceeded": False,
+        "reference_id": "sha256:ab",
+    }
     drift.set_model("bikes", "2011", VersionFacts(**facts))
     return registry, drift
 
