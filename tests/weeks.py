@@ -24,13 +24,14 @@ def starts_of(windows, *, first_s=MONDAY_S, base_s=HOUR_S):
 
 
 def traffic(starts_s, n, *, seed=0, level=0.0, noise=0.0, shift=0.0, missing=0.0):
-    """So many rows in each base window: two numbers and a category, and times within the window.
+    """So many rows in each base window: two numbers and a category, and times evenly within the window.
 
     `level` is a number, or one a window, that x lies higher by (a season); `noise` is the deviation of what all rows of a
     window have in common; `shift` is drift of x and y.
     """
     rng = np.random.default_rng([seed, int(starts_s[0]), len(starts_s), n])
     windows = len(starts_s)
+    length_us = int(np.diff(starts_s).min(initial=DAY_S)) * US if windows > 1 else HOUR_S * US
     common = noise * rng.standard_normal((windows, 2))
     of_window = np.repeat(np.arange(windows), n)
     rows = windows * n
@@ -40,7 +41,7 @@ def traffic(starts_s, n, *, seed=0, level=0.0, noise=0.0, shift=0.0, missing=0.0
     if missing:
         y[rng.random(rows) < missing] = np.nan
     return {
-        "at": np.repeat(np.asarray(starts_s, dtype=np.int64) * US, n) + np.tile(np.arange(n, dtype=np.int64), windows),
+        "at": np.repeat(np.asarray(starts_s, dtype=np.int64) * US, n) + np.tile(np.arange(n) * length_us // n, windows),
         "x": x,
         "c": COLORS[rng.integers(0, 3, rows)],
         "y": y,
