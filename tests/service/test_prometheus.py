@@ -23,6 +23,7 @@ NOT_BEFORE_CALIBRATION = {
     "driftline_false_alarms_per_30d",
     "driftline_false_alarm_budget_per_30d",
     "driftline_replayed_false_alarms_per_30d",
+    "driftline_budget_exceeded",
 }
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
