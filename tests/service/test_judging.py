@@ -81,12 +81,12 @@ def test_traffic_like_the_reference_is_stable_and_verified():
     assert found.columns["c"].smallest_detectable_shift is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @example(shift=2.0, scale=24, budget=1.0, seed=0)
 @given(
     shift=st.sampled_from([0.0, 0.2, 0.5, 0.6, 0.7, 1.0, 3.0]),
     scale=st.sampled_from([1, 6, 24]),
-    budget=st.sampled_from([0.05, 1.0, 20.0, 400.0]),
+    budget=st.sampled_from([0.05, 1.0, 20.0, 100.0]),  # a day without any evidence has 360
     seed=st.integers(0, 100),
 )
 def test_a_window_is_drifted_iff_its_rate_is_within_the_budget(shift, scale, budget, seed):
