@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request
+import msgspec
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.context import Context, allow, live_model, live_version
@@ -56,8 +57,8 @@ class _Stored:
     left_out: Mapping[str, int]
 
 
-@router.post("/backtests")
-async def backtest(request: Request, model: ModelName, wanted: BacktestRequest) -> dict[str, Any]:
+@router.post("/backtests", response_model=dict[str, Any])
+async def backtest(request: Request, model: ModelName, wanted: BacktestRequest) -> Response:
     """The alarms, notices and retrainings that a policy would have raised on stored counts; nothing is recorded."""
     context = allow(request, "read", model)
     live = live_model(context, model)
@@ -76,14 +77,18 @@ async def backtest(request: Request, model: ModelName, wanted: BacktestRequest) 
         waiting = iter(stored.tried)
         while some := list(islice(waiting, _AT_ONCE)):
             await asyncio.to_thread(_take, made, some)
-        return await asyncio.to_thread(
-            lambda: made.document(rejected_rows=None, ignored=[], errors={}, left_out=stored.left_out)
-        )
+        body = await asyncio.to_thread(_body, made, stored)
+    return Response(body, media_type="application/json")
 
 
 def _take(made: Backtest, panes: Sequence[Pane]) -> None:
     for pane in panes:
         made.take(pane)
+
+
+def _body(made: Backtest, stored: _Stored) -> bytes:
+    # By msgspec: a threshold may be infinite, and is null then.
+    return msgspec.json.encode(made.document(rejected_rows=None, ignored=[], errors={}, left_out=stored.left_out))
 
 
 def _policy(live: LiveModel, wanted: BacktestRequest) -> PolicyConfiguration:
