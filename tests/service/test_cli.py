@@ -149,7 +149,7 @@ def test_check_leaves_with_0_when_stable(run, reference, tmp_path):
     assert code == 0
     assert re.search(r"temp +stable", out)
     assert "Verdict: stable" in out
-    assert "iid" in out
+    assert "Calibration calibrated" in out
 
 
 def test_check_leaves_with_1_when_drifted_and_names_what_moved(run, reference, tmp_path):
