@@ -38,7 +38,11 @@ class Inbox:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed between the head and the end of the body: nothing was received
+                    self.close_connection = True
+                    return
                 taken = inbox.note(self.path.strip("/"), self.headers["webhook-id"], body)
                 inbox.held.wait(30)
                 self.send_response(204 if taken else 503)
