@@ -37,6 +37,7 @@ OPERATIONS = {
         {"since": "2026-03-01", "until": "2026-03-02"},
     ),
     ("get", "/v1/models/{model}/evaluations"): ("read", "/v1/models/m/evaluations", None),
+    ("post", "/v1/models/{model}/backtests"): ("read", "/v1/models/m/backtests", {}),
     ("post", "/v1/models/{model}/evaluations"): (
         "read",
         "/v1/models/m/evaluations",

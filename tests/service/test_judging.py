@@ -221,7 +221,7 @@ def test_a_trivial_shift_does_not_alarm_however_many_rows_there_are(n, windows):
 
 def test_without_the_gate_the_same_shift_does_alarm():
     reference = weeks_reference(4, 200)
-    made = reference, alarm_of(reference, settings=_settings(effect_threshold=0.0))
+    made = reference, alarm_of(reference, settings=_settings(effect_threshold=0.0, trivial_shift=0.0))
 
     rows = traffic(starts_of(24, first_s=LATER_S), 20_000, shift=0.02)
     found = judged(rows, made, scale=24, policy=Policy(effect_threshold=0.0))
