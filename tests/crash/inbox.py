@@ -40,7 +40,9 @@ class Inbox:
             def do_POST(self):
                 length = int(self.headers["content-length"])
                 body = self.rfile.read(length)
-                if len(body) < length:  # the sender was killed between the head and the end of the body: nothing was received
+                if (
+                    len(body) < length
+                ):  # the sender was killed between the head and the end of the body: nothing was received
                     self.close_connection = True
                     return
                 taken = inbox.note(self.path.strip("/"), self.headers["webhook-id"], body)
