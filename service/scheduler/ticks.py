@@ -148,6 +148,11 @@ class Ticks:
         tick.add_done_callback(self._under_way.discard)
         try:
             await work()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            # What it was about is in the store whole or not at all, and the next process goes on with it.
+            log.info("tick cut off by the stop", operation=name)
         except StoreUnavailableError as error:
             self._on_store_failed(name)
             if name not in self._failing:
