@@ -154,7 +154,7 @@ def replay(past: Past, *, effect_threshold: float, mapper: Mapper = map) -> Repl
     effect_threshold : float
         Gate of the evidence, as in `strength`.
     mapper : callable
-        `map`, or that of a pool of threads: the folds are independent of one another.
+        `map`, or that of a pool: the folds are independent of one another.
 
     Returns
     -------

@@ -148,13 +148,13 @@ def blocks_of(history: History, excess: FloatArray, scale: int, held_out: BoolAr
     return Blocks(differences=excess * per_row, rows=rows)
 
 
-def axes_of(history: History, blocks: Mapping[int, Blocks], ordered: BoolArray, *, turned: bool = True) -> Axes:
+def axes_of(history: History, blocks: Mapping[int, Blocks], ordered: BoolArray) -> Axes:
     """Principal axes from the blocks of the largest scale up to six that has enough of them."""
     scale = max((s for s in blocks if s <= _AXES_SCALE), default=min(blocks))
     differences = blocks[scale].differences
     ends = np.cumsum(history.sizes)
     matrices = [np.eye(size) for size in history.sizes.tolist()]
-    for several in np.unique(history.sizes[history.sizes > 1]).tolist() if turned else []:
+    for several in np.unique(history.sizes[history.sizes > 1]).tolist():
         traits = np.flatnonzero(history.sizes == several)
         own = differences[:, ends[traits, None] - several + np.arange(several)].transpose(1, 2, 0)
         vectors = np.linalg.eigh(own @ own.transpose(0, 2, 1))[1][:, :, ::-1]

@@ -17,7 +17,7 @@ from typing import Any, Final
 from detectors.calibration.replay import hop_of
 from service.domain import Verdict
 
-__all__ = ["TIERS", "Decision", "Subject"]
+__all__ = ["TIERS", "Decision", "Subject", "clear_above"]
 
 TIERS: Final[tuple[str | None, ...]] = (None, "alarm", "major")
 """From weak to strong; an evaluation without a calibrated alarm has none."""
@@ -120,8 +120,12 @@ class Decision:
         return [(evaluation, rate, budget) for evaluation, rate, budget in rated if None not in (rate, budget)]
 
     def _clear_above(self, evaluation: Mapping[str, Any], budget: float) -> float:
-        hop_us = hop_of(evaluation["scale"]) * self._length_us
-        return min(_CLEAR_BUDGETS * budget, _CLEAR_SHARE * _30_DAYS_US / hop_us)
+        return clear_above(budget, _30_DAYS_US / (hop_of(evaluation["scale"]) * self._length_us))
+
+
+def clear_above(budget: float, tests: float) -> float:
+    """Rate of false alarms above which an evaluation is clear, at a budget and so many tests in 30 days."""
+    return min(_CLEAR_BUDGETS * budget, _CLEAR_SHARE * tests)
 
 
 def _level(evaluation: Mapping[str, Any]) -> int:

@@ -1,20 +1,18 @@
 """Which base windows of a history would have raised an alarm: the lifecycle on rates alone. Pure.
 
-An alarm opens where the rate of false alarms at the strength of the evidence is within the budget; it ends when it has been
-ten times beyond (or a quarter of the way to what no evidence at all gives) for six base windows in a row; none opens for a day
-after. `service.alerts.lifecycle` does the same with all that surrounds it.
+An alarm opens where the rate of false alarms at the strength of the evidence is within the budget; it ends when six base windows
+in a row have been clear; none opens for a day after. `service.alerts.lifecycle` does the same with all that surrounds it.
 """
 
 from typing import Final
 
 from detectors.arrays import FloatArray
+from service.alerts.decision import clear_above
 
-__all__ = ["HYSTERESIS", "RESOLVE_AFTER", "alarms_of"]
+__all__ = ["alarms_of"]
 
-HYSTERESIS: Final = 10.0
-RESOLVE_AFTER: Final = 6
+_RESOLVE_AFTER: Final = 6
 _COOL_DOWN_S: Final = 86_400
-_CLEAR_SHARE: Final = 0.25
 _30_DAYS_S: Final = 30 * 86_400
 
 
@@ -29,12 +27,12 @@ def alarms_of(rates: FloatArray, budget: float, base_s: int) -> list[int]:
     base_s : int
     """
     opened: list[int] = []
-    clear_above = min(HYSTERESIS * budget, _CLEAR_SHARE * _30_DAYS_S / base_s)
+    clear_rate = clear_above(budget, _30_DAYS_S / base_s)
     firing, clear, quiet_until = False, 0, -1
     for place, rate in enumerate(rates.tolist()):
         if firing:
-            clear = clear + 1 if rate > clear_above else clear if rate != rate else 0  # noqa: PLR0124 - NaN
-            if clear >= RESOLVE_AFTER:
+            clear = clear + 1 if rate > clear_rate else clear if rate != rate else 0  # noqa: PLR0124 - NaN
+            if clear >= _RESOLVE_AFTER:
                 firing, quiet_until = False, place + _COOL_DOWN_S // base_s
         elif rate <= budget and place > quiet_until:
             opened.append(place)

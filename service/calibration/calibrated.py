@@ -141,7 +141,7 @@ def calibrated(
     base_s : int
         Length of the base windows of the traffic.
     mapper : callable
-        `map`, or that of a pool of threads.
+        `map`, or that of a pool.
     """
     if reference.blocks is None or parse_duration_s(reference.window) != base_s or not reference.blocks.starts_s.size:
         return None

@@ -12,6 +12,7 @@ from detectors.reference import Reference, reference_id
 from service.calibration.calibrated import SEASON_WORDS, Calibrated
 from service.cli.options import column_options, name_option, output_console, shown, split_names
 from service.cli.progress import progress_bar
+from service.domain.configuration import PolicyConfiguration
 from service.domain.durations import zone_of
 from service.formats import open_source
 from service.references.build import BuildRequest, Built, build_reference
@@ -23,7 +24,7 @@ from service.windows.times import format_duration, format_instant, parse_duratio
 
 __all__ = ["build", "print_built", "reference"]
 
-BUDGET_PER_30D = 1.0  # the default; another one is set in a model's policy
+BUDGET_PER_30D = PolicyConfiguration().false_alarms_per_30d  # another one is set in a model's policy
 
 
 @click.group()

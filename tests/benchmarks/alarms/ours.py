@@ -10,7 +10,8 @@ from streams import Stream, World
 from detectors.calibration.calibrated import Calibration
 from detectors.calibration.past import Past
 from detectors.calibration.replay import Replay, hop_of, replay, spent, strength
-from service.calibration.alarms import HYSTERESIS, alarms_of
+from service.alerts.decision import clear_above
+from service.calibration.alarms import alarms_of
 from service.calibration.calibrated import hours_of_week
 from service.calibration.settings import CalibrationSettings
 from service.domain.durations import zone_of
@@ -33,7 +34,7 @@ class _Ours:
         hours = self._replayed.rates.size
         facts = {"replayed per 30 d": len(alarms_of(self._replayed.rates, _BUDGET, _HOUR_S)) * _DAYS_30 / hours}
         fires = np.nan_to_num(rates, nan=np.inf) <= _BUDGET
-        holds = np.nan_to_num(rates, nan=np.inf) <= HYSTERESIS * _BUDGET
+        holds = np.nan_to_num(rates, nan=np.inf) <= clear_above(_BUDGET, _DAYS_30)
         return {"ours": Verdicts(fires=fires, holds=holds, facts=facts)}
 
     def _rates(self, stream: Stream) -> npt.NDArray[np.float64]:
