@@ -16,7 +16,7 @@ from rich.console import Console
 from service.cli.months import print_months
 from service.cli.options import output_console, shown
 from service.cli.sending import Chunk, Sender
-from service.cli.weekly import Weekly
+from service.cli.weekly import THUMBS, Weekly
 from service.demo.process import RunningService, ServiceFailedError, free_port, interruptible, running_service
 from service.demo.receiver import Receiver, Webhook, receiver
 from service.demo.weeks import BROKEN_FROM, COLUMN_BROKEN, TRAINED_YEAR, Week, columns_declared, training_csv, weeks
@@ -67,7 +67,12 @@ def tell_story(*, keep: bool, port: int | None) -> None:
 def _configuration(folder: Path, hook: Receiver) -> dict[str, Any]:
     declared = columns_declared()
     columns: dict[str, Any] = dict(declared["columns"])  # type: ignore[call-overload]  # a mapping in the file
-    watched = {"time_zone": declared["time_zone"], "base_window": "7d", "scales": [1]}
+    watched = {
+        "time_zone": declared["time_zone"],
+        "base_window": "7d",
+        "scales": [1],
+        "policy": {"rules": list(THUMBS)},  # they have no say, and are only compared with
+    }
     # Weeks of a year are too few to call a calibration verified, and then a trigger is a dry run unless it says otherwise.
     trigger = {"target": "ci", "windows_min": 2, "dry_run": False}
     return {

@@ -12,22 +12,15 @@ from rich.text import Text
 
 from service.cli.tables import STYLES, VERDICTS
 
-__all__ = ["Weekly"]
+__all__ = ["THUMBS", "Weekly"]
 
 _SIZE: Final = "7d"
 _FIRST, _LAST = "2011-01-01T00:00:00Z", "2014-01-01T00:00:00Z"
 _PREDICTION: Final = "prediction"
 _FIXED_WIDTH: Final = 80
 _STRONGEST_WIDTH_MIN: Final = 16
-_ROWS_MIN: Final = 30
-
-THUMBS: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
-    "psi > 0.2 in any column, a rule of thumb": lambda column: _over(column["statistics"]["psi"], 0.2, column["rows"]),
-    "ks p < 0.05 in any column, the same": lambda column: _over(
-        -(column["pvalues"]["ks"] or 1.0), -0.05, column["rows"]
-    ),
-}
-"""Rules that are in use, on weeks with enough rows for us."""
+THUMBS: Final = ("psi > 0.2", "ks p < 0.05")
+"""Rules of thumb that both models name in their policy, to be compared with."""
 
 _REASONS: Final = {"too_few_rows": "too few rows"}
 
@@ -92,12 +85,12 @@ class Weekly:
 
     def _print_rules_of_thumb(self) -> None:
         self.console.print(Text("Weeks that would have been called drift", style="bold"))
-        self.console.print(Text(f"{'rule':<42}{self.sound:<16}{self.broken}", style="bold"))
-        rules = [(name, self.thumbs[name]) for name in THUMBS]
+        self.console.print(Text(f"{'rule':<44}{self.sound:<16}{self.broken}", style="bold"))
+        rules = [(f"{rule} in any column, a rule of thumb", counts) for rule, counts in self.thumbs.items()]
         ours = Counter({model: self.verdicts[model]["drifted"] for model in (self.sound, self.broken)})
         for name, counts in [*rules, ("driftline, one false alarm in 30 days", ours)]:
             cells = [f"{counts[model]} of {self.verdicts[model].total()}" for model in (self.sound, self.broken)]
-            self.console.print(f"{name:<42}{cells[0]:<16}{cells[1]}")
+            self.console.print(f"{name:<44}{cells[0]:<16}{cells[1]}")
 
     def _fetched(self, model: str) -> list[dict[str, Any]]:
         params = {"window": _SIZE, "since": self._ends.get(model, _FIRST), "until": _LAST, "limit": "100"}
@@ -110,8 +103,8 @@ class Weekly:
         sound, broken = evaluations[self.sound], evaluations[self.broken]
         for model, evaluation in evaluations.items():
             self.verdicts.setdefault(model, Counter())[evaluation["verdict"]] += 1
-            for name, fires in THUMBS.items():
-                self.thumbs.setdefault(name, Counter())[model] += any(map(fires, evaluation["columns"].values()))
+            for said in evaluation["rules"]:
+                self.thumbs.setdefault(said["rule"], Counter())[model] += bool(said["fires"])
         self.columns = tuple(sound["columns"])
         drifted = _drifted(sound)
         self.often.update(drifted)
@@ -147,10 +140,6 @@ class Weekly:
         week, rows, verdict, drifted, prediction, strongest = cells
         text = f"{week:<10}  {rows:>4}  {verdict:<9}  {drifted:>7}  {prediction:<15}  "
         return text + f"{strongest[: self._room]:<{self._room}}  " if self._room else text
-
-
-def _over(value: float | None, line: float, rows: int) -> bool:
-    return value is not None and rows >= _ROWS_MIN and value > line
 
 
 def _drifted(evaluation: dict[str, Any]) -> list[str]:
