@@ -279,13 +279,13 @@ def free_port():
 class Process:
     """`python -m service serve` on a free port, until the end of the block."""
 
-    def __init__(self, folder: Path, *, environment=None, **sections):
+    def __init__(self, folder: Path, *, environment=None, on=None, **sections):
         self.folder, self.port = folder, free_port()
         self._log = folder / "log.txt"
         config = folder / "driftline.yaml"
         config.write_text(yaml.safe_dump(sections))
         command = [sys.executable, "-m", "service", "serve", "--port", str(self.port), "--config", str(config)]
-        self._command = [*command, "--store", str(folder / "driftline.db")]
+        self._command = [*command, "--store", str(on or folder / "driftline.db")]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
         self._environment |= environment or {}
 

@@ -50,14 +50,14 @@ class Server:
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, clock: Clock | None) -> Self:
+    async def open(cls, url: str, clock: Clock | None, password: str | None = None) -> Self:
         """Connect, and see that the keys are of a layout that this program knows.
 
         Raises
         ------
         StoreUnavailableError
         """
-        server = cls(_client(url), clock)
+        server = cls(_client(url, password), clock)
         try:
             await server._settle_layout()
         except BaseException:
@@ -151,10 +151,11 @@ class Server:
             raise StoreUnavailableError(_CLOSED)
 
 
-def _client(url: str) -> Redis:
+def _client(url: str, password: str | None) -> Redis:
     lost = [RedisConnectionError, RedisTimeoutError]
     pool = BlockingConnectionPool.from_url(
         url,
+        password=password,
         max_connections=_CONNECTIONS_MAX,
         timeout=_ANSWER_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_TIMEOUT_S,

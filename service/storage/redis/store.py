@@ -48,15 +48,23 @@ class RedisStore:
         self._merge: Merge = partial(codec.merge, merge_sketches=merge_sketches)
 
     @classmethod
-    async def open(cls, url: str, clock: Clock | None = None, *, merge_sketches: MergeSketches | None = None) -> Self:
+    async def open(
+        cls,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        password: str | None = None,
+        merge_sketches: MergeSketches | None = None,
+    ) -> Self:
         """Connect to a server.
 
         Parameters
         ----------
         url : str
-            `redis://` or, with TLS, `rediss://`; with user, password and number of the database where needed.
+            `redis://` or, with TLS, `rediss://`; with a user and the number of the database where needed.
         clock : Clock, optional
             In the place of the server's own, for tests.
+        password : str, optional
         merge_sketches : callable, optional
             Merges the sketches of versions in learning mode; without it they are kept, but not folded.
 
@@ -65,7 +73,7 @@ class RedisStore:
         StoreUnavailableError
             The server cannot be reached, refuses, or holds keys of a later layout.
         """
-        return cls(await Server.open(url, clock), merge_sketches)
+        return cls(await Server.open(url, clock, password), merge_sketches)
 
     @classmethod
     async def restore(
