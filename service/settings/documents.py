@@ -93,7 +93,7 @@ def _redis(text: str | None) -> str | None:
         usable = (
             url.scheme in {"redis", "rediss"}
             and bool(url.hostname)
-            and (url.port or 1) > 0
+            and url.port != 0
             and url.password is None
             and (url.path in {"", "/"} or (url.path[1:].isascii() and url.path[1:].isdecimal()))
             and not url.query
