@@ -39,7 +39,7 @@ JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
 ROW = {"temp": 0.5, "hour": 7, "weather": "clear", "prediction": 3.5}
 CATEGORIES = ("clear", "mist", "rain")
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 
 
 def reference_file(model="m", version="1", *, rows=400, seed=0, **kept):
