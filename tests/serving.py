@@ -39,7 +39,7 @@ JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
 ROW = {"temp": 0.5, "hour": 7, "weather": "clear", "prediction": 3.5}
 CATEGORIES = ("clear", "mist", "rain")
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 
 
 def reference_file(model="m", version="1", *, rows=400, seed=0, **kept):
@@ -279,13 +279,13 @@ def free_port():
 class Process:
     """`python -m service serve` on a free port, until the end of the block."""
 
-    def __init__(self, folder: Path, *, environment=None, **sections):
+    def __init__(self, folder: Path, *, environment=None, on=None, **sections):
         self.folder, self.port = folder, free_port()
         self._log = folder / "log.txt"
         config = folder / "driftline.yaml"
         config.write_text(yaml.safe_dump(sections))
         command = [sys.executable, "-m", "service", "serve", "--port", str(self.port), "--config", str(config)]
-        self._command = [*command, "--store", str(folder / "driftline.db")]
+        self._command = [*command, "--store", str(on or folder / "driftline.db")]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
         self._environment |= environment or {}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from redis_server import shared_server
 
 from service.ports import (
     Commit,
@@ -19,9 +20,10 @@ from service.ports import (
 )
 from service.storage import codec
 from service.storage.memory import MemoryStore
+from service.storage.redis import RedisStore
 from service.storage.sqlite import SqliteStore
 
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "sqlite", "redis")
 PANE_US = 300_000_000
 WINDOW_US = 3_600_000_000
 BINS = 3
@@ -62,6 +64,10 @@ class Place:
         """Another store on the same place, as another process would have it."""
         if self.kind == "sqlite":
             store = await SqliteStore.open(self.folder / "store.db", self.clock, merge_sketches=merge_sketches)
+        elif self.kind == "redis":
+            if not self.opened:
+                shared_server().empty()
+            store = await RedisStore.open(shared_server().url, self.clock, merge_sketches=merge_sketches)
         else:
             state = self.opened[0].state if self.opened else None
             store = MemoryStore(self.clock, merge_sketches=merge_sketches, state=state)
@@ -70,8 +76,13 @@ class Place:
 
     async def restored(self, path):
         """A store opened on a backup."""
-        kind = SqliteStore if self.kind == "sqlite" else MemoryStore
-        self.opened.append(await kind.open(path, self.clock, merge_sketches=merge_sketches))
+        if self.kind == "redis":
+            other = shared_server().url.removesuffix("0") + "1"
+            store = await RedisStore.restore(path, other, self.clock, merge_sketches=merge_sketches)
+        else:
+            kind = SqliteStore if self.kind == "sqlite" else MemoryStore
+            store = await kind.open(path, self.clock, merge_sketches=merge_sketches)
+        self.opened.append(store)
         return self.opened[-1]
 
 

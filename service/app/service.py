@@ -43,13 +43,14 @@ from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
 from service.scheduler.ticks import Kept, Ticks
-from service.settings import AuthSettings, KeyRing, Settings
+from service.settings import AuthSettings, KeyRing, Settings, StoreSettings
 from service.storage.sqlite import SqliteStore
 from service.webhooks import Dispatcher, resolve_targets
 
 __all__ = ["Service"]
 
 _VERSION = version_of("driftline")
+_PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"  # noqa: S105 - its name
 _GC_THRESHOLD = 25_000, 20, 50
 """Requests make no cycles: the collector finds next to nothing, and by default looks after every 700 objects."""
 
@@ -193,9 +194,8 @@ class Service:
             A secret of a target is missing.
         """
         at = clock or SystemClock()
-        path = settings.store.database
-        await asyncio.to_thread(Path.mkdir, path.parent, parents=True, exist_ok=True)
-        store = await SqliteStore.open(path, at, merge_sketches=_merge_sketches, durability=settings.store.durability)
+        await asyncio.to_thread(Path.mkdir, settings.store.database.parent, parents=True, exist_ok=True)
+        store = await _open_store(settings.store, environment, clock)
         try:
             return cls(settings, store, at, environment)
         except BaseException:
@@ -226,7 +226,7 @@ class Service:
         structlog.get_logger().info(
             "ready",
             models=len(self.registry.models),
-            store=str(self.settings.store.database),
+            store=self.settings.store.place,
             seconds=round(time.perf_counter() - started, 3),
         )
 
@@ -289,6 +289,20 @@ class Service:
         self._schemas.forget(model)
         self.buffer.forget(model)
         self.own.remove_model(model)
+
+
+async def _open_store(settings: StoreSettings, environment: Mapping[str, str], clock: Clock | None) -> Store:
+    if settings.url is None:
+        return await SqliteStore.open(
+            settings.database,
+            clock or SystemClock(),
+            merge_sketches=_merge_sketches,
+            durability=settings.durability,
+        )
+    from service.storage.redis import RedisStore  # noqa: PLC0415 - a tenth of a second that most need not spend
+
+    password = environment.get(_PASSWORD_VARIABLE) or None
+    return await RedisStore.open(settings.url, clock, password=password, merge_sketches=_merge_sketches)
 
 
 def _give_memory_back() -> None:

@@ -163,7 +163,7 @@ def _print_summary(settings: Settings, states: Mapping[tuple[str, str], str], co
     )
     server = settings.server
     ops = f", health and metrics on {server.ops_address}" if server.ops_address else ""
-    console.print(f"API on {shown(server.host)}:{server.port} ({access}){ops}; store {shown(str(settings.store.path))}")
+    console.print(f"API on {shown(server.host)}:{server.port} ({access}){ops}; store {shown(settings.store.place)}")
 
 
 def _print_table(console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -15,11 +15,13 @@ __all__ = ["serve"]
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="driftline.yaml.")
 @click.option("--host", metavar="H", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="Port to listen on.  [default: 8080]")
-@click.option("--store", type=click.Path(path_type=Path), metavar="PATH", help="The database.  [default: driftline.db]")
+@click.option(
+    "--store", metavar="PATH|URL", help="The database, or the redis:// URL of a store.  [default: driftline.db]"
+)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def serve(*, config: Path | None, host: str | None, port: int | None, store: Path | None, log_level: str) -> None:
+def serve(*, config: Path | None, host: str | None, port: int | None, store: str | None, log_level: str) -> None:
     """Run the service: rows in over HTTP, verdicts, metrics and webhooks out."""
     # Numerical threads wake up for nothing on vectors of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -33,9 +35,12 @@ def serve(*, config: Path | None, host: str | None, port: int | None, store: Pat
         from service.settings import load_settings  # noqa: PLC0415
 
     environment = dict(os.environ)
-    for name, value in (("HOST", host), ("PORT", port), ("STORE_PATH", store)):
+    is_url = store is not None and "://" in store
+    for name, value in (("HOST", host), ("PORT", port), ("STORE_URL" if is_url else "STORE_PATH", store)):
         if value is not None:
             environment[f"DRIFTLINE_{name}"] = str(value)
     settings = load_settings(config, environment)
+    if store is not None and not is_url:
+        settings = settings.model_copy(update={"store": settings.store.model_copy(update={"url": None})})
     configure_logs(log_level)
     uvloop.run(run(settings))

@@ -85,6 +85,27 @@ class ServerSettings(_Document):
             return self.host == "localhost"
 
 
+def _redis(text: str | None) -> str | None:
+    if text is None:
+        return text
+    try:
+        url = urlsplit(text)
+        usable = (
+            url.scheme in {"redis", "rediss"}
+            and bool(url.hostname)
+            and url.port != 0
+            and url.password is None
+            and (url.path in {"", "/"} or (url.path[1:].isascii() and url.path[1:].isdecimal()))
+            and not url.query
+            and not url.fragment
+        )
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("wanted redis://HOST:PORT/NUMBER, or rediss:// for TLS, without a password")
+    return text
+
+
 class StoreSettings(_Document):
     """Where counts and decisions are kept."""
 
@@ -94,6 +115,17 @@ class StoreSettings(_Document):
     durability: Literal["process", "power"] = Field(
         default="process", description="what an acknowledged row survives: a killed process, or a power cut too"
     )
+
+    url: Annotated[str | None, AfterValidator(_redis)] = Field(
+        default=None,
+        description="of a Redis or Valkey that replicas share, in the place of the database: "
+        "redis://USER@HOST:PORT/NUMBER, or rediss:// for TLS; the password is in DRIFTLINE_STORE_PASSWORD",
+    )
+
+    @property
+    def place(self) -> str:
+        """What counts are kept in, for people."""
+        return self.url or str(self.database)
 
     @property
     def database(self) -> Path:

@@ -217,6 +217,49 @@ def test_a_store_that_is_a_directory_holds_the_database(tmp_path):
     assert StoreSettings(path=tmp_path / "x.db").database == tmp_path / "x.db"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache",
+        "redis://cache:6379/",
+        "redis://cache:6379/2",
+        "rediss://drift@cache.example:6380/0",
+        "redis://[::1]:6379/0",
+    ],
+)
+def test_a_store_may_be_a_redis(load, url):
+    settings = load(f"store: {{url: '{url}'}}", DRIFTLINE_STORE_PASSWORD="secret")  # noqa: S106 - no secret
+
+    assert settings.store.url == settings.store.place == url
+
+
+def test_without_a_redis_the_place_is_the_database(load, tmp_path):
+    assert load("store: {url: null, path: x.db}").store.place == str(tmp_path / "x.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "cache:6379",
+        "http://cache",
+        "redis://",
+        "redis://cache:99999",
+        "redis://cache:0",
+        "redis://drift:planted-secret@cache",
+        "redis://cache/names",
+        "redis://cache/²",
+        "redis://cache/0?password=planted-secret",
+        "redis://cache/0#x",
+    ],
+)
+def test_other_addresses_of_a_store_and_passwords_in_them_are_refused(faults, url):
+    (fault,) = faults(f"store: {{url: '{url}'}}")
+
+    assert "wanted redis://HOST:PORT/NUMBER" in fault
+    assert "planted-secret" not in fault
+
+
 def test_settings_do_not_change():
     with pytest.raises(ValueError, match="frozen"):
         Settings().server.port = 1

@@ -1,0 +1,100 @@
+"""Counts: adding them, and reading what is folded and what is not, together."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+from service.ports import Commit, Committed, Mark, Pane, Progress, Series
+from service.storage.redis import keys
+from service.storage.redis.server import Given, Server
+
+__all__ = ["commit", "marks", "pane_key", "panes", "progress", "rows_by_window"]
+
+_STAMP_CHARS: Final = 20
+
+
+async def commit(server: Server, commits: Sequence[Commit]) -> Sequence[Committed]:
+    """Write each commit that is neither stale nor a duplicate."""
+    answers = await server.writes("commit", [(keys.model(one.model), _given(one)) for one in commits])
+    return [Committed(status=status.decode(), known=tuple(_mark(*mark) for mark in known)) for status, known in answers]
+
+
+async def marks(server: Server, model: str, wanted: Sequence[str]) -> Sequence[Mark]:
+    """Those marks that are known."""
+    return [_mark(*found) for found in await server.read("marks", keys.model(model), {"keys": list(wanted)})]
+
+
+async def panes(server: Server, series: Series, first_us: int, last_us: int) -> Sequence[Pane]:
+    """Panes that start in [first_us, last_us), in order."""
+    found = await server.read("panes", keys.model(series.model), _span(series, first_us, last_us))
+    return [
+        Pane(
+            start_us=keys.unstamp(pane[:_STAMP_CHARS]),
+            window_start_us=keys.unstamp(pane[_STAMP_CHARS:]),
+            rows=int(rows),
+            late=int(late),
+            payloads=tuple(payloads),
+        )
+        for pane, rows, late, payloads in found
+    ]
+
+
+async def rows_by_window(server: Server, series: Series, first_us: int, last_us: int) -> Sequence[tuple[int, int]]:
+    """Start and rows of each base window that starts in [first_us, last_us) and has a row."""
+    found = await server.read("rows_by_window", keys.model(series.model), _span(series, first_us, last_us))
+    by_window: Counter[int] = Counter()
+    for window, rows in zip(found[::2], found[1::2], strict=True):
+        by_window[keys.unstamp(window)] += int(rows)
+    return sorted((start_us, rows) for start_us, rows in by_window.items() if rows > 0)
+
+
+async def progress(server: Server, models: Sequence[str]) -> Sequence[Progress]:
+    """Of every version of some models that has had a row."""
+    found = await server.reads("progress", [(keys.model(name), {}) for name in models])
+    rows = [_progress(name, row) for name, versions in zip(models, found, strict=True) for row in versions]
+    return sorted(rows, key=lambda row: (row.model, row.version))
+
+
+def pane_key(series: str, start_us: int, window_start_us: int) -> str:
+    """Name of a pane."""
+    return f"{series}/{keys.stamp(start_us)}{keys.stamp(window_start_us)}"
+
+
+def _given(commit: Commit) -> Given:
+    return {
+        "epoch": str(commit.epoch),
+        "newest": {keys.quoted(version): keys.stamp(us) for version, us in commit.newest_us.items()},
+        "marks": [{"key": mark.key, "digest": mark.digest, "answer": mark.answer} for mark in commit.marks],
+        "deltas": [
+            {
+                "version": keys.quoted(delta.version),
+                "pane": pane_key(keys.series_key(delta), delta.pane_start_us, delta.window_start_us),
+                "rows": int(delta.rows),
+                "late": int(delta.late),
+                "payload": delta.payload,
+            }
+            for delta in commit.deltas
+        ],
+    }
+
+
+def _span(series: Series, first_us: int, last_us: int) -> Given:
+    return {"series": keys.series_key(series), "first": keys.stamp(first_us), "last": keys.stamp(last_us)}
+
+
+def _mark(key: bytes, digest: bytes, answer: bytes) -> Mark:
+    return Mark(key=key.decode(), digest=digest, answer=answer)
+
+
+def _progress(model: str, row: Sequence[Any]) -> Progress:
+    version, newest, advanced, evaluated, oldest, dirty = row
+    return Progress(
+        model=model,
+        version=unquote(version.decode()),
+        newest_us=keys.unstamp(newest),
+        advanced_at_us=keys.unstamp(advanced),
+        oldest_us=keys.unstamp(oldest),
+        evaluated_until_us=None if evaluated is None else keys.unstamp(evaluated),
+        dirty={keys.unstamp(window): int(times) for window, times in zip(dirty[::2], dirty[1::2], strict=True)},
+    )

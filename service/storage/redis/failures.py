@@ -1,0 +1,49 @@
+"""What Redis and its client report, as what the service says: the one border at which their errors end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from redis import exceptions
+
+from service.errors import StoreUnavailableError
+
+__all__ = ["translated"]
+
+# The first that fits; the text of Redis stays behind, since it may quote what it was sent.
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (exceptions.AuthenticationError, "Redis refuses the user or the password"),
+    (exceptions.NoPermissionError, "Redis does not permit this user what the store needs"),
+    (exceptions.BusyLoadingError, "Redis is still loading its data"),
+    (exceptions.MaxConnectionsError, "all connections to Redis are in use"),
+    (exceptions.TimeoutError, "Redis does not answer in time"),
+    (exceptions.ConnectionError, "Redis cannot be reached"),
+    (exceptions.ReadOnlyError, "this Redis is a replica, and read-only"),
+    (exceptions.OutOfMemoryError, "the memory of Redis is full"),
+    (exceptions.RedisError, "Redis refuses"),
+    (TimeoutError, "Redis does not answer in time"),
+    (OSError, "Redis cannot be reached"),
+)
+
+_BY_CODE: Final = {
+    "OOM": "the memory of Redis is full",
+    "MISCONF": "Redis cannot write to its disk",
+    "READONLY": "this Redis is a replica, and read-only",
+    "NOREPLICAS": "Redis has not enough replicas to write",
+    "LOADING": "Redis is still loading its data",
+    "BUSY": "Redis is busy with a script",
+    "NOPERM": "Redis does not permit this user what the store needs",
+    "NOAUTH": "Redis wants a user and a password",
+}
+"""Of errors that the client does not tell apart, or that come out of a script."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise `StoreUnavailableError` in the place of any error of Redis, its client or the wire."""
+    try:
+        yield
+    except (exceptions.RedisError, OSError) as error:
+        code = str(error).split(" ", 1)[0].strip("-:")
+        reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
+        raise StoreUnavailableError(f"{_BY_CODE.get(code, reason)} ({type(error).__name__})") from error

@@ -1,0 +1,4 @@
+-- Puts notices into the outbox, due at once; those that are there are left alone.
+
+enqueue()
+return 1

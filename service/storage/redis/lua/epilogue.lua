@@ -1,0 +1,14 @@
+-- Stands behind every script: a write that is sent again, because its answer was lost, is answered as it was and not done
+-- twice.
+
+if ARGV[2] == '' then
+  return operation()
+end
+local ticket = key('ticket:' .. ARGV[2])
+local answered = call('GET', ticket)
+if answered then
+  return cmsgpack.unpack(answered)
+end
+local answer = operation()
+call('SET', ticket, cmsgpack.pack(answer), 'PX', TICKETS_KEPT_MS)
+return answer

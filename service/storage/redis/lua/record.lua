@@ -1,0 +1,55 @@
+-- Writes a step of a version, unless something that it relied on has changed, or its sequence numbers have lapsed: readers
+-- wait for numbers that were drawn and not written yet, but not for ever.
+
+local versions, evaluated = key('versions'), given.version .. '/evaluated'
+if call('HGET', key('row'), 'epoch') ~= given.epoch or (call('HGET', versions, evaluated) or '') ~= given.was then
+  return 'changed'
+end
+for _, read in ipairs(given.relied_on) do
+  if rows_of(read.series, read.first, read.last) ~= read.rows then
+    return 'changed'
+  end
+end
+for window, times in pairs(given.cleaned) do
+  if tonumber(call('HGET', key('dirty'), given.version .. '/' .. window) or 0) ~= times then
+    return 'changed'
+  end
+end
+if not alert_and_episodes_stand() then
+  return 'changed'
+end
+if tonumber(call('TIME')[1]) > given.lapse_s then
+  return 'lapsed'
+end
+
+if given.reached == '' then
+  call('HDEL', versions, evaluated)
+else
+  call('HSET', versions, evaluated, given.reached)
+end
+for window in pairs(given.cleaned) do
+  call('HDEL', key('dirty'), given.version .. '/' .. window)
+end
+for _, evaluation in ipairs(given.evaluations) do
+  local old = call('HGET', key('evaluation_names'), evaluation.name)
+  if old then
+    local _, place = unpack(cmsgpack.unpack(call('HGET', key('evaluations'), old)))
+    call('ZREM', key('evaluation_ends'), place)
+    call('ZREM', key('evaluation_order'), old)
+    call('HDEL', key('evaluations'), old)
+  end
+  local sequence = evaluation.sequence
+  local value = {evaluation.name, evaluation.place, evaluation.row}
+  call('HSET', key('evaluation_names'), evaluation.name, sequence)
+  call('ZADD', key('evaluation_order'), sequence, sequence)
+  call('ZADD', key('evaluation_ends'), 0, evaluation.place)
+  call('HSET', key('evaluations'), sequence, cmsgpack.pack(value))
+end
+put_alert_and_episodes()
+enqueue()
+for _, decision in ipairs(given.decisions) do
+  local number = string.format('%016d', call('HINCRBY', key('row'), 'decisions', 1))
+  call('HSET', key('decisions'), number, decision.document)
+  call('ZADD', key('decision_ends'), 0, given.version .. '/' .. decision.ended .. ':' .. number)
+end
+return 'written'

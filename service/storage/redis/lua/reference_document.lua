@@ -1,0 +1,3 @@
+-- Row of a reference and its document.
+
+return {call('HGET', key('references'), given.id), call('HGET', key('documents'), given.id)}

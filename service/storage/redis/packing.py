@@ -1,0 +1,54 @@
+"""What scripts are given, as the msgpack that `cmsgpack` of Redis reads: it knows raw strings only, none marked as binary."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["pack"]
+
+_SHORT: Final = 32  # lengths that fit into the first byte
+_FALSE, _TRUE, _RAW16, _RAW32, _ARRAY32, _MAP32, _INT64 = b"\xc2", b"\xc3", b"\xda", b"\xdb", b"\xdd", b"\xdf", b"\xd3"
+_U16: Final = struct.Struct(">H")
+_U32: Final = struct.Struct(">I")
+_I64: Final = struct.Struct(">q")
+
+
+def pack(value: Any) -> bytes:
+    """Mappings, sequences, texts, bytes, whole numbers within 2^53, and truths."""
+    parts: list[bytes] = []
+    _append(parts, value)
+    return b"".join(parts)
+
+
+def _append(parts: list[bytes], value: Any) -> None:
+    match value:
+        case str():
+            _append_raw(parts, value.encode())
+        case bytes():
+            _append_raw(parts, value)
+        case bool():
+            parts.append(_TRUE if value else _FALSE)
+        case int():
+            parts.append(_INT64 + _I64.pack(value))
+        case Mapping():
+            parts.append(_MAP32 + _U32.pack(len(value)))
+            for name, item in value.items():
+                _append_raw(parts, name.encode())
+                _append(parts, item)
+        case Sequence():
+            parts.append(_ARRAY32 + _U32.pack(len(value)))
+            for item in value:
+                _append(parts, item)
+        case _:
+            raise TypeError(f"nothing that a script is given: {type(value).__name__}")
+
+
+def _append_raw(parts: list[bytes], text: bytes) -> None:
+    length = len(text)
+    if length < _SHORT:
+        parts.append(bytes([0xA0 | length]))
+    elif length < 1 << 16:
+        parts.append(_RAW16 + _U16.pack(length))
+    else:
+        parts.append(_RAW32 + _U32.pack(length))
+    parts.append(text)

@@ -1,0 +1,186 @@
+"""Scripts on a server: each is atomic, and a write that must be sent again is not done twice.
+
+A connection that breaks after the command was sent leaves open whether it was done. So every write carries a ticket, by which
+the script knows that it was done, and what it answered; the client then sends it again without harm.
+"""
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Self
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.errors import StoreUnavailableError
+from service.ports import Clock
+from service.storage.redis import keys
+from service.storage.redis.failures import translated
+from service.storage.redis.packing import pack
+
+__all__ = ["Given", "Server"]
+
+Given = Mapping[str, Any]
+
+_LAYOUT: Final = "1"
+_CONNECTIONS_MAX: Final = 16
+_CONNECT_TIMEOUT_S: Final = 1.0
+_ANSWER_TIMEOUT_S: Final = 2.0
+_CALL_TIMEOUT_S: Final = 5.0  # with all that is tried again: then the sender hears 503 instead
+_TRIES: Final = 5
+_BACKOFF_S: Final = 0.05
+_BACKOFF_MAX_S: Final = 0.5
+_PIPELINE_MAX: Final = 500
+_CLOSED: Final = "the store is closed"
+
+
+class Server:
+    """A Redis that scripts are run on; made by `open`."""
+
+    def __init__(self, client: Redis, clock: Clock | None) -> None:
+        self._client = client
+        self._clock = clock
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str, clock: Clock | None, password: str | None = None) -> Self:
+        """Connect, and see that the keys are of a layout that this program knows.
+
+        Raises
+        ------
+        StoreUnavailableError
+        """
+        server = cls(_client(url, password), clock)
+        try:
+            await server._settle_layout()
+        except BaseException:
+            await server.close()
+            raise
+        return server
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        if not self._closed:
+            self._closed = True
+            with translated():
+                await self._client.aclose()
+
+    async def now_us(self) -> int:
+        """Time by the clock of the store, which is the server's if no other was given."""
+        if self._clock is not None:
+            self._alive()
+            return self._clock.now_us()
+        seconds, rest = await self.command("TIME")
+        return int(seconds) * 1_000_000 + int(rest)
+
+    async def command(self, *parts: str | bytes | int) -> Any:
+        """Answer to a command that may be sent twice."""
+        self._alive()
+        with translated():
+            async with asyncio.timeout(_CALL_TIMEOUT_S):
+                return await self._client.execute_command(*parts)  # type: ignore[no-untyped-call] # of redis-py
+
+    async def commands(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        """Answers to commands that may be sent twice, each of its own moment."""
+        self._alive()
+        found: list[Any] = []
+        with translated():
+            for first in range(0, len(commands), _PIPELINE_MAX):
+                async with asyncio.timeout(_CALL_TIMEOUT_S):
+                    found += _raised(await self._pipelined(commands[first : first + _PIPELINE_MAX]))
+        return found
+
+    async def read(self, script: str, prefix: str, given: Given | None = None) -> Any:
+        """Answer of a script that writes nothing."""
+        return (await self.reads(script, [(prefix, given or {})]))[0]
+
+    async def write(self, script: str, prefix: str, given: Given | None = None) -> Any:
+        """Answer of a script that writes, once."""
+        return (await self.writes(script, [(prefix, given or {})]))[0]
+
+    async def reads(self, script: str, calls: Sequence[tuple[str, Given]]) -> list[Any]:
+        """Answers of a script that writes nothing, each of its own moment."""
+        return await self._run(script, [(prefix, given, "") for prefix, given in calls])
+
+    async def writes(self, script: str, calls: Sequence[tuple[str, Given]]) -> list[Any]:
+        """Answers of a script that writes; each call is atomic by itself, in this order."""
+        return await self._run(script, [(prefix, given, secrets.token_hex(8)) for prefix, given in calls])
+
+    async def _run(self, script: str, calls: Sequence[tuple[str, Given, str]]) -> list[Any]:
+        self._alive()
+        now = "" if self._clock is None else keys.stamp(self._clock.now_us())
+        found: list[Any] = []
+        with translated():
+            for first in range(0, len(calls), _PIPELINE_MAX):
+                async with asyncio.timeout(_CALL_TIMEOUT_S):
+                    found += await self._run_together(script, calls[first : first + _PIPELINE_MAX], now)
+        return found
+
+    async def _run_together(self, script: str, calls: Sequence[tuple[str, Given, str]], now: str) -> list[Any]:
+        source, digest = _source(script)
+        packed = [(prefix, pack(given), ticket, now) for prefix, given, ticket in calls]
+        answers = await self._pipelined([("EVALSHA", digest, 1, *one) for one in packed])
+        # A server that was started anew has no scripts.
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            again = await self._pipelined([("EVAL", source, 1, *packed[i]) for i in unknown])
+            for i, answer in zip(unknown, again, strict=True):
+                answers[i] = answer
+        return _raised(answers)
+
+    async def _pipelined(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute(raise_on_error=False))
+
+    async def _settle_layout(self) -> None:
+        await self.command("SET", f"{keys.ALL}layout", _LAYOUT, "NX")
+        if await self.command("GET", f"{keys.ALL}layout") != _LAYOUT.encode():
+            raise StoreUnavailableError("the keys in this Redis are of a later version of Driftline")
+
+    def _alive(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError(_CLOSED)
+
+
+def _client(url: str, password: str | None) -> Redis:
+    lost = [RedisConnectionError, RedisTimeoutError]
+    pool = BlockingConnectionPool.from_url(
+        url,
+        password=password,
+        max_connections=_CONNECTIONS_MAX,
+        timeout=_ANSWER_TIMEOUT_S,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        socket_timeout=_ANSWER_TIMEOUT_S,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(ExponentialWithJitterBackoff(base=_BACKOFF_S, cap=_BACKOFF_MAX_S), _TRIES),
+        retry_on_error=lost,
+        protocol=2,  # answers of scripts as they are
+        client_name="driftline",
+    )
+    return Redis.from_pool(pool)
+
+
+def _raised(answers: list[Any]) -> list[Any]:
+    """Answers, none of which is an error."""
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
+
+
+@cache
+def _source(script: str) -> tuple[bytes, str]:
+    folder = files("service.storage.redis") / "lua"
+    prelude, body, epilogue = ((folder / f"{name}.lua").read_text() for name in ("prelude", script, "epilogue"))
+    source = f"{prelude}\nlocal function operation()\n{body}\nend\n\n{epilogue}".encode()
+    return source, hashlib.sha1(source, usedforsecurity=False).hexdigest()

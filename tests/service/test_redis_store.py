@@ -1,0 +1,262 @@
+"""The store in Redis: what no other store has: a server that fails, answers that are lost, scripts that are forgotten."""
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager
+
+import pytest
+from redis_server import RedisServer, shared_server
+from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
+
+from service.errors import StoreUnavailableError
+from service.storage.redis import RedisStore, keys
+from service.storage.redis.packing import pack
+
+PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives as long as a test
+
+
+@asynccontextmanager
+async def opened(url=None, clock=None):
+    """A store on a server, emptied if it is the shared one."""
+    if url is None:
+        shared_server().empty()
+    store = await RedisStore.open(url or shared_server().url, clock, merge_sketches=merge_sketches)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def run(scenario, **kept):
+    async def within():
+        async with opened(**kept) as store:
+            return await scenario(store)
+
+    return asyncio.run(within())
+
+
+@pytest.fixture
+def server():
+    own = RedisServer(appendonly="yes", appendfsync="always")
+    yield own
+    own.close()
+
+
+def command(*parts):
+    with shared_server().client() as client:
+        return client.execute_command(*parts)
+
+
+# --- time and names
+
+
+def test_without_a_clock_time_is_the_servers():
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta())])
+        (progress,) = await store.progress()
+        return progress.advanced_at_us, await store.now_us()
+
+    advanced_us, now_us = run(scenario)
+
+    assert 0 <= now_us - advanced_us < 60_000_000
+    seconds, rest = command("TIME")
+    assert 0 <= seconds * 1_000_000 + rest - now_us < 60_000_000
+
+
+def test_stamps_sort_as_times_do_and_come_back():
+    times = [-(1 << 62), -1, 0, 1, 999, 1 << 53, (1 << 53) + 1, 1 << 62, (1 << 63) - 1]
+
+    stamps = [keys.stamp(us) for us in times]
+
+    assert stamps == sorted(stamps)
+    assert {len(stamp) for stamp in stamps} == {20}
+    assert [keys.unstamp(stamp.encode()) for stamp in stamps] == times
+
+
+def test_names_may_hold_what_parts_names_in_keys():
+    awkward = "a/b:c d}{%\u00e9"
+
+    async def scenario(store):
+        epoch = await made(store, awkward)
+        one = delta(version=awkward, reference_id=awkward, segment=awkward)
+        await store.commit([commit(epoch, one, model=awkward)])
+        await store.sweep([], 0, 9)
+        (progress,) = await store.progress()
+        return progress.model, progress.version
+
+    assert run(scenario) == (awkward, awkward)
+
+
+def test_all_keys_of_a_model_are_in_one_slot():
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta(), marks=[mark()])])
+        await store.record(step(epoch, until=1, evaluations=[evaluation()]))
+
+    run(scenario, clock=FakeClock())
+
+    tags = {key.split(b"{")[1].split(b"}")[0] for key in command("KEYS", "*")}
+    assert tags == {b"all", b"m:m"}
+
+
+def test_a_script_is_given_only_what_it_can_read():
+    with pytest.raises(TypeError, match="float"):
+        pack({"rows": 1.5})
+
+
+# --- a server that fails
+
+
+def test_a_write_whose_answer_was_lost_is_not_done_twice():
+    async def scenario(store):
+        epoch = await made(store)
+        server = store._server
+        call = {"known": str(epoch), "epoch": str(epoch + 1), "owner": "api", "configuration": b"{}"}
+        given = [(keys.model("m"), call, "a-ticket")]
+        return [await server._run("put_model", given) for _ in range(3)], await store.epochs(), epoch
+
+    answers, epochs, epoch = run(scenario)
+
+    assert answers == [[1]] * 3
+    assert epochs == {"m": epoch + 1}
+
+
+def test_a_server_that_has_forgotten_its_scripts_is_told_them_again():
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta())])
+        command("SCRIPT", "FLUSH")
+        results = await store.commit([commit(epoch, delta()), commit(epoch, delta())])
+        return [result.status for result in results], await total_of(store)
+
+    assert run(scenario) == (["committed"] * 2, [3, 0, 0])
+
+
+def test_a_store_goes_on_when_its_server_is_back(server):
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta())])
+        server.kill()
+        with pytest.raises(StoreUnavailableError, match="Redis cannot be reached"):
+            await store.commit([commit(epoch, delta())])
+        with pytest.raises(StoreUnavailableError):
+            await store.check()
+        server.start()
+        await store.check()
+        await store.commit([commit(epoch, delta())])
+        return await total_of(store)
+
+    assert run(scenario, url=server.url) == [2, 0, 0]
+
+
+def test_a_server_that_does_not_answer_is_given_up_in_time(server):
+    async def scenario(store):
+        epoch = await made(store)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailableError, match="Redis does not answer in time"):
+                await asyncio.wait_for(store.commit([commit(epoch, delta())]), 10)
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        await store.commit([commit(epoch, delta(), marks=[mark()])])
+        return await store.marks("m", ["k"])
+
+    assert run(scenario, url=server.url) == [mark()]
+
+
+def test_a_full_server_refuses_and_nothing_is_written(server):
+    async def scenario(store):
+        epoch = await made(store)
+        with server.client() as client:
+            client.config_set("maxmemory", "1")
+            for call in (store.check(), store.commit([commit(epoch, delta(), marks=[mark()])])):
+                with pytest.raises(StoreUnavailableError, match="the memory of Redis is full"):
+                    await call
+            client.config_set("maxmemory", "0")
+        return await total_of(store), await store.marks("m", ["k"])
+
+    assert run(scenario, url=server.url) == ([0, 0, 0], [])
+
+
+def test_a_password_that_is_missing_or_wrong_is_told_of(server):
+    with server.client() as client:
+        client.config_set("requirepass", PASSWORD)
+
+    for password in (None, "wrong"):
+        with pytest.raises(StoreUnavailableError) as caught:
+            asyncio.run(RedisStore.open(server.url, password=password))
+        assert PASSWORD not in str(caught.value)
+
+    async def right():
+        await (await RedisStore.open(server.url, password=PASSWORD)).close()
+
+    asyncio.run(right())
+
+
+def test_keys_of_a_later_layout_are_left_alone():
+    shared_server().empty()
+    command("SET", f"{keys.ALL}layout", "2")
+
+    with pytest.raises(StoreUnavailableError, match="later version"):
+        asyncio.run(RedisStore.open(shared_server().url))
+
+
+# --- what is drawn and what is listed
+
+
+def test_readers_wait_for_evaluations_that_were_drawn_and_are_not_written_yet():
+    wanted = {"epochs": 0, "numbers": 0, "sequences": 1}
+
+    async def scenario(store):
+        epoch = await made(store)
+        _, sequence, _, second = await store._server.write("draw", keys.ALL, wanted)
+        await store.record(step(epoch, evaluations=[evaluation()]))
+        before = await store.evaluations_after(0, 9)
+        landed = {"second": str(second), "sequence": str(sequence), "forget_s": 3600}
+        await store._server.write("landed", keys.ALL, landed)
+        return list(before), len(await store.evaluations_after(0, 9))
+
+    assert run(scenario) == ([], 1)
+
+
+def test_readers_do_not_wait_for_the_dead():
+    async def scenario(store):
+        epoch = await made(store)
+        command("ZADD", f"{keys.ALL}flying", 1, "1000/1")
+        await store.record(step(epoch, evaluations=[evaluation()]))
+        return len(await store.evaluations_after(0, 9))
+
+    assert run(scenario) == 1
+
+
+def test_housekeeping_strikes_old_names_of_nothing_and_no_others():
+    async def scenario(store):
+        await made(store)
+        command("ZADD", f"{keys.ALL}models", 1, "gone", 1, "m")
+        before = await store.epochs()
+        await store.sweep([], 0, 9)
+        return before, command("ZRANGE", f"{keys.ALL}models", 0, -1)
+
+    epochs, names = run(scenario)
+
+    assert list(epochs) == ["m"]
+    assert names == [b"m"]
+
+
+def test_a_copy_goes_only_into_an_empty_redis_and_only_if_it_is_whole(tmp_path):
+    async def scenario(store):
+        await made(store)
+        await store.backup(tmp_path / "copy")
+        (tmp_path / "cut").write_bytes((tmp_path / "copy").read_bytes()[:-1])
+        with pytest.raises(StoreUnavailableError, match="holds models already"):
+            await RedisStore.restore(tmp_path / "copy", shared_server().url)
+        other = shared_server().url.removesuffix("0") + "2"
+        for name in ("cut", "none"):
+            with pytest.raises(StoreUnavailableError, match="no whole copy"):
+                await RedisStore.restore(tmp_path / name, other)
+        with pytest.raises(StoreUnavailableError, match="cannot be written"):
+            await store.backup(tmp_path / "no" / "folder")
+
+    run(scenario)
