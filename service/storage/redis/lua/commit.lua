@@ -1,6 +1,8 @@
--- Adds counts and marks, unless a mark is known or the epoch has moved on.
+-- Adds counts and marks, unless a mark is known or the epoch has moved on. One that was refused may come again under the same
+-- ticket, counted anew.
 
 local epoch = call('HGET', key('row'), 'epoch')
+keeps_ticket = false
 if not epoch then
   return {'stale', {}}
 end
@@ -19,6 +21,7 @@ end
 if epoch ~= given.epoch then
   return {'stale', {}}
 end
+keeps_ticket = true
 
 local at = now()
 for version, newest in pairs(given.newest) do
