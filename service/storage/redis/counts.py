@@ -1,7 +1,7 @@
 """Counts: adding them, and reading what is folded and what is not, together."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -13,20 +13,12 @@ from service.storage.redis.server import Given, Server
 __all__ = ["commit", "marks", "pane_key", "panes", "progress", "rows_by_window"]
 
 _STAMP_CHARS: Final = 20
-_COMMITS_A_CALL_MAX: Final = 50  # a few milliseconds of the server
 
 
 async def commit(server: Server, commits: Sequence[Commit]) -> Sequence[Committed]:
-    """Write each commit that is neither stale nor a duplicate: those of a model in their order, some in one call."""
-    groups = list(_together(commits))
-    given = [
-        (keys.model(commits[group[0]].model), {"commits": [_given(commits[i]) for i in group]}) for group in groups
-    ]
-    outcomes: dict[int, Committed] = {}
-    for group, answers in zip(groups, await server.writes("commit", given), strict=True):
-        for i, (status, known) in zip(group, answers, strict=True):
-            outcomes[i] = Committed(status=status.decode(), known=tuple(_mark(*mark) for mark in known))
-    return [outcomes[i] for i in range(len(commits))]
+    """Write each commit that is neither stale nor a duplicate."""
+    answers = await server.writes("commit", [(keys.model(one.model), _given(one)) for one in commits])
+    return [Committed(status=status.decode(), known=tuple(_mark(*mark) for mark in known)) for status, known in answers]
 
 
 async def marks(server: Server, model: str, wanted: Sequence[str]) -> Sequence[Mark]:
@@ -68,16 +60,6 @@ async def progress(server: Server, models: Sequence[str]) -> Sequence[Progress]:
 def pane_key(series: str, start_us: int, window_start_us: int) -> str:
     """Name of a pane."""
     return f"{series}/{keys.stamp(start_us)}{keys.stamp(window_start_us)}"
-
-
-def _together(commits: Sequence[Commit]) -> Iterator[Sequence[int]]:
-    """Numbers of commits that go into one call: of one model, and not so many that others wait for long."""
-    by_model: dict[str, list[int]] = defaultdict(list)
-    for i, one in enumerate(commits):
-        by_model[one.model].append(i)
-    for numbers in by_model.values():
-        for first in range(0, len(numbers), _COMMITS_A_CALL_MAX):
-            yield numbers[first : first + _COMMITS_A_CALL_MAX]
 
 
 def _given(commit: Commit) -> Given:
