@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import BinaryIO, Final, TypeAlias, cast
 
 from service.api.problem import Problem
-from service.api.reading import Patience, PipeReader, Receive, pieces, whole
+from service.api.reading import Patience, PipeReader, Receive, WholeReader, pieces, whole
 from service.errors import DecodeError
 from service.ingest.buffer import BufferFullError, CommitBuffer
 from service.ingest.decode import (
@@ -34,7 +34,7 @@ from service.ingest.decode import (
     decode_json,
     decode_parquet,
 )
-from service.ingest.pending import ERRORS_MAX, Answer, Key, Pending
+from service.ingest.pending import ERRORS_MAX, Answer, Asker, Key, Pending
 from service.registry.models import LiveModel, LiveVersion
 
 __all__ = ["IngestLimits", "Intake", "Sending"]
@@ -47,6 +47,10 @@ _SLICE_BYTES: Final = 1 << 16
 
 _ARROW_BYTES_PER_S: Final = 1_000
 """An Arrow stream holds one of few threads: a sender that is slower than a modem of 1990 has to give it back."""
+
+_ARROW_WHOLE_BYTES: Final = 4 << 20
+"""Streams that say they are no longer than this are read before they are decoded: half the work is to wake a thread up for each
+piece."""
 
 _JSON_INSTEAD: Final = "send application/x-ndjson or application/vnd.apache.arrow.stream instead"
 _NOTHING: Final = DecodedRows(names=(), cells=(), numbers=())
@@ -145,10 +149,10 @@ class Intake:
             case "parquet":
                 return await self._parts(sending, receive, partial(decode_parquet, limits=self._limits.parquet))
 
-    def at_once(self, sending: Sending, body: bytes) -> "Answer | asyncio.Future[Answer] | None":
-        """Take a JSON body that has come whole: its answer, now or when its rows are committed.
+    def at_once(self, sending: Sending, body: bytes, asker: Asker) -> bool:
+        """Take a JSON body that has come whole: it is answered now, or when its rows are committed.
 
-        None leaves it to `take`: it is compressed, or larger than it may be.
+        False leaves it to `take`: it is compressed, or larger than it may be.
 
         Raises
         ------
@@ -157,9 +161,10 @@ class Intake:
         """
         limits = self._limits
         if sending.encoding != "identity" or len(body) > min(limits.json.bytes_max, limits.body_bytes_max):
-            return None
+            return False
         self._buffer.room()
-        return self._handed_over(sending, *self._read_json(sending, body))
+        self._handed_over(sending, *self._read_json(sending, body), asker)
+        return True
 
     async def _json(self, sending: Sending, receive: Receive) -> Answer:
         limits = self._limits
@@ -173,8 +178,7 @@ class Intake:
             if error.status != 413:  # noqa: PLR2004 - of HTTP
                 raise
             raise Problem(413, f"{error.detail}: {_JSON_INSTEAD}") from None
-        outcome = self._handed_over(sending, *self._read_json(sending, body))
-        return outcome if isinstance(outcome, Answer) else await outcome
+        return await self._answer(sending, *self._read_json(sending, body))
 
     def _read_json(self, sending: Sending, body: bytes) -> tuple[Pending, int]:
         decoded = decode_json(body, sending.schema, self._limits.json)
@@ -227,21 +231,32 @@ class Intake:
         if self._arrow_streams >= self._limits.arrow_streams_max:
             raise Problem(429, "too many Arrow streams at a time", retry_after_s=1)
         self._arrow_streams += 1
-        reader = PipeReader()
-        feeding = asyncio.create_task(self._feed(sending, receive, reader))
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._arrow_threads, self._read_arrow, sending, reader, loop)
+            if sending.encoding == "identity" and (sending.length or _ARROW_WHOLE_BYTES + 1) <= _ARROW_WHOLE_BYTES:
+                body = await whole(receive, bytes_max=_ARROW_WHOLE_BYTES, patience=self._arrow_patience)
+                return await self._decoded_arrow(sending, WholeReader(body, digests=sending.key is not None))
+            return await self._arrow_stream(sending, receive)
+        finally:
+            self._arrow_streams -= 1
+
+    async def _arrow_stream(self, sending: Sending, receive: Receive) -> Answer:
+        reader = PipeReader(digests=sending.key is not None)
+        feeding = asyncio.create_task(self._feed(sending, receive, reader))
+        try:
+            return await self._decoded_arrow(sending, reader)
         except DecodeError:
             if reader.failure is not None:  # the decoder only saw a stream that ended too early
                 raise reader.failure from None
             raise
         finally:
-            self._arrow_streams -= 1
             reader.stop()
             feeding.cancel()
             with suppress(asyncio.CancelledError):
                 await feeding
+
+    async def _decoded_arrow(self, sending: Sending, reader: PipeReader | WholeReader) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._arrow_threads, self._read_arrow, sending, reader, loop)
 
     async def _feed(self, sending: Sending, receive: Receive, reader: PipeReader) -> None:
         try:
@@ -251,7 +266,9 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - whatever it is, the decoder must not wait for more
             reader.fail(error)
 
-    def _read_arrow(self, sending: Sending, reader: PipeReader, loop: asyncio.AbstractEventLoop) -> Answer:
+    def _read_arrow(
+        self, sending: Sending, reader: PipeReader | WholeReader, loop: asyncio.AbstractEventLoop
+    ) -> Answer:
         answers = _Answers()
         for decoded in decode_arrow(cast("BinaryIO", reader), sending.schema):
             committing = self._commit(sending, decoded, answers.chunks, reader.digest())
@@ -269,19 +286,26 @@ class Intake:
     async def _commit(self, sending: Sending, decoded: _Decoded, chunk: int, digest: bytes) -> Answer:
         if chunk:  # a part of the request is in the store already: better to slow its sender down than to refuse
             await self._buffer.until_room()
-        outcome = self._handed_over(sending, sending.pending(decoded, chunk, digest), 0)
-        return outcome if isinstance(outcome, Answer) else await outcome
+        return await self._answer(sending, sending.pending(decoded, chunk, digest), 0)
 
-    def _handed_over(self, sending: Sending, pending: Pending, size_bytes: int) -> "Answer | asyncio.Future[Answer]":
-        """Give rows to the buffer: their answer where it is given on receipt, else when they are committed."""
+    async def _answer(self, sending: Sending, pending: Pending, size_bytes: int) -> Answer:
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._handed_over(sending, pending, size_bytes, done)
+        return await done
+
+    def _handed_over(self, sending: Sending, pending: Pending, size_bytes: int, asker: Asker) -> None:
+        """Give rows to the buffer. Who asks is answered when they are committed, or on receipt where that is wanted."""
         size_bytes = max(size_bytes, pending.rows * len(sending.schema.names) * _CELL_BYTES)
         if sending.model.configuration.ack == "committed":
-            return self._buffer.submit(pending, size_bytes)
+            self._buffer.put(pending, size_bytes, asker)
+            return
         if not self._buffer.offer(pending, size_bytes):
             raise BufferFullError("too many rows wait for the store; these were dropped")
         decoded = pending.decoded
         ignored = sorted(decoded.ignored)[:ERRORS_MAX] if decoded.ignored else ()
-        return Answer(accepted=pending.rows, rejected=decoded.rejected, errors=decoded.errors, ignored=ignored)
+        asker.set_result(
+            Answer(accepted=pending.rows, rejected=decoded.rejected, errors=decoded.errors, ignored=ignored)
+        )
 
 
 class _Answers:

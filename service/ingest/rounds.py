@@ -15,7 +15,7 @@ import structlog
 from service.errors import DriftlineError, StoreUnavailableError
 from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
-from service.ingest.pending import Answer, Pending
+from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.reached import Reached
 from service.ports import Commit, Committed, Delta, Mark, Store
 from service.registry.models import LiveModel, LiveVersion, Registry
@@ -62,7 +62,6 @@ class Watcher(Protocol):
         """The store could not be written to."""
 
 
-@dataclass(slots=True, eq=False)
 class Waiting:
     """A request on its way to the store.
 
@@ -70,21 +69,27 @@ class Waiting:
     ----------
     pending : Pending
     size_bytes : int
-    done : Future or None
+    asker : Asker or None
         None if its sender does not wait for the commit.
+
+    Attributes
+    ----------
+    rows : int
+    key : str or None
+        Identity of the request, if it has one.
     ended : bool
         Whether its fate is settled: what is counted must never be counted again.
     """
 
-    pending: Pending
-    size_bytes: int
-    done: "asyncio.Future[Answer] | None"
-    ended: bool = False
+    __slots__ = ("asker", "ended", "key", "pending", "rows", "size_bytes")
 
-    @property
-    def key(self) -> str | None:
-        """Identity of the request, if it has one."""
-        return None if self.pending.key is None else self.pending.key.key
+    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None) -> None:
+        self.pending = pending
+        self.size_bytes = size_bytes
+        self.asker = asker
+        self.rows = pending.rows
+        self.key = None if pending.key is None else pending.key.key
+        self.ended = False
 
 
 class Rounds:
@@ -125,25 +130,31 @@ class Rounds:
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
 
-    def succeed(self, waiting: Waiting, answer: Answer) -> None:
-        """Answer a request."""
-        waiting.ended = True
-        pending = waiting.pending
-        self._watcher.counted(pending.model, answer)
-        if pending.decoded.ignored_cells and not answer.duplicate:
-            self._watcher.ignored_cells(pending.model, pending.decoded.ignored_cells)
-        if waiting.done is not None and not waiting.done.done():
-            waiting.done.set_result(answer)
+    def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
+        """Answer requests of a model."""
+        plain = 0  # to count each of them by itself would take longer than to answer it
+        for waiting, answer in answered:
+            waiting.ended = True
+            if answer.plain and not waiting.pending.decoded.ignored_cells:
+                plain += answer.accepted
+            else:
+                self._watcher.counted(model, answer)
+                if waiting.pending.decoded.ignored_cells and not answer.duplicate:
+                    self._watcher.ignored_cells(model, waiting.pending.decoded.ignored_cells)
+            if waiting.asker is not None and not waiting.asker.done():
+                waiting.asker.set_result(answer)
+        if plain:
+            self._watcher.counted(model, Answer(accepted=plain))
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
         """Refuse a request, unless its fate is settled."""
         if waiting.ended:
             return
         waiting.ended = True
-        if waiting.done is None:
-            self._watcher.dropped(waiting.pending.model, waiting.pending.rows)
-        elif not waiting.done.done():
-            waiting.done.set_exception(error)
+        if waiting.asker is None:
+            self._watcher.dropped(waiting.pending.model, waiting.rows)
+        elif not waiting.asker.done():
+            waiting.asker.set_exception(error)
 
 
 class _Round:
@@ -216,8 +227,7 @@ class _Round:
                         self._repeat(one, known[one.key])
             case "committed":
                 rounds.reached.advance(model, attempt.newest_us, now_us)
-                for one, answer in attempt.answers:
-                    rounds.succeed(one, answer)
+                rounds.succeed(model, attempt.answers)
                 marks = {mark.key: mark for mark in attempt.marks}
                 for one in attempt.again:
                     if one.key in marks:
@@ -227,7 +237,7 @@ class _Round:
         if waiting.pending.key is not None and waiting.pending.key.digest != mark.digest:
             self._rounds.fail(waiting, KeyReusedError("the idempotency key was used before, with another body"))
         else:
-            self._rounds.succeed(waiting, Answer.again(mark.answer))
+            self._rounds.succeed(waiting.pending.model, [(waiting, Answer.again(mark.answer))])
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
