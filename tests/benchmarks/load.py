@@ -38,7 +38,7 @@ async def _answer(reader):
     return status, body
 
 
-async def _client(port, request, stop_s, latencies, pause_s=0.0):
+async def keep_busy(port, request, stop_s, latencies, pause_s=0.0):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     done = 0
     while time.perf_counter() < stop_s:
@@ -57,7 +57,7 @@ async def _client(port, request, stop_s, latencies, pause_s=0.0):
 async def _load(port, request, connections, seconds, pause_s):
     latencies = []
     stop_s = time.perf_counter() + seconds
-    counts = await asyncio.gather(*(_client(port, request, stop_s, latencies, pause_s) for _ in range(connections)))
+    counts = await asyncio.gather(*(keep_busy(port, request, stop_s, latencies, pause_s) for _ in range(connections)))
     return sum(counts), latencies
 
 
@@ -92,8 +92,10 @@ def free_port():
 
 @contextmanager
 def running(command, port, path="/", **environment):
+    environment = {**os.environ, **environment}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each start would compile all of it anew
     process = subprocess.Popen(
-        [sys.executable, *command], env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=sys.stderr
+        [sys.executable, *command], env=environment, stdout=subprocess.DEVNULL, stderr=sys.stderr
     )
     try:
         wait_for(port, process, path)

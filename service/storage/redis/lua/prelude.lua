@@ -1,16 +1,22 @@
 -- Stands before every script; `driftline:{m:MODEL}:` is KEYS[1], from which the names of all keys of the model are made.
 --
 -- ARGV[1] is what is given, as msgpack; ARGV[2] is the ticket of a write, empty for a read; ARGV[3] is the time, empty for
--- the server's own. Times are stamps: twenty digits that sort as the times do, since numbers of Lua end at 2^53.
+-- the server's own; then the blobs, to which what is given refers by number. Times are stamps: twenty digits that sort as
+-- the times do, since numbers of Lua end at 2^53.
 
 local call = redis.call
 local given = cmsgpack.unpack(ARGV[1])
 local TICKETS_KEPT_MS = 300000
 local keeps_ticket = true
 local PANE_CHARS = 40
+local ARGUMENTS = 3
 
 local function key(name)
   return KEYS[1] .. name
+end
+
+local function blob(number)
+  return ARGV[ARGUMENTS + number]
 end
 
 local function now()
