@@ -72,8 +72,8 @@ def proved(folder, harm, seed, *, quick, event_s_per_s=_EVENT_S_PER_S):
     )
 
 
-def trouble(trial, *, rounds, rng, quick, told=lambda _: None, pause_s=None):
-    """Let so many things go wrong; how often what."""
+def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None):
+    """Let so many things go wrong, in those ways or in all; how often what."""
     for service in trial.services:
         service.start()
     for service in trial.services:
@@ -83,12 +83,12 @@ def trouble(trial, *, rounds, rng, quick, told=lambda _: None, pause_s=None):
     for number in range(rounds):
         time.sleep(rng.uniform(0, _BETWEEN_S))
         if not cycle:
-            cycle = rng.sample(WAYS, len(WAYS))  # each as often as the others
-        ways = [cycle.pop()]
-        if rng.random() < _TWO_SHARE and ways[0] is not _kill:
-            ways.append(_kill)
+            cycle = rng.sample(ways or WAYS, len(ways or WAYS))  # each as often as the others
+        together = [cycle.pop()]
+        if rng.random() < _TWO_SHARE and together[0] is not _kill:
+            together.append(_kill)
         with contextlib.ExitStack() as stack:
-            for way in ways:
+            for way in together:
                 happened[way.__name__.strip("_")] += 1
                 stack.enter_context(contextlib.contextmanager(way)(trial, rng, quick))
         for service in trial.services:
@@ -177,7 +177,8 @@ def _wires_cut(trial, rng, _):
             wire.cut_share = 0.0
 
 
-WAYS = (_kill, _pause, _redis_killed, _redis_stopped, _redis_full, _redis_slow, _wires_cut)
+WAYS_QUICK = (_kill, _pause, _redis_killed, _redis_full, _wires_cut)
+WAYS = (*WAYS_QUICK, _redis_stopped, _redis_slow)
 
 
 def _wait_ready(service):

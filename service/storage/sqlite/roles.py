@@ -17,8 +17,13 @@ _HOLD: Final = """
 _RELEASE: Final = "UPDATE roles SET until_us = 0 WHERE owner = ? AND model_id = (SELECT id FROM models WHERE model = ?)"
 
 
-def attend(connection: sqlite3.Connection, member: str, until_us: int, now_us: int) -> Sequence[str]:
-    """Say that a replica is there; all that are."""
+def attend(
+    connection: sqlite3.Connection, member: str, until_us: int, now_us: int, *, dead: str | None = None
+) -> Sequence[str]:
+    """Say that a replica is there, and what one has that is dead is free; all that are there."""
+    if dead is not None:
+        leave(connection, dead)
+        connection.execute("UPDATE roles SET until_us = 0 WHERE owner = ?", (dead,))
     connection.execute("DELETE FROM members WHERE until_us <= ?", (now_us,))
     connection.execute("REPLACE INTO members VALUES (?, ?)", (member, until_us))
     return [name for (name,) in connection.execute("SELECT name FROM members ORDER BY name").fetchall()]
