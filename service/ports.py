@@ -14,7 +14,7 @@ Times are microseconds since the epoch, UTC. Documents are opaque bytes to the s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 __all__ = [
     "LEARNING",
@@ -25,6 +25,7 @@ __all__ = [
     "Commit",
     "Committed",
     "CountsRead",
+    "CountsStore",
     "Delivery",
     "DeliveryState",
     "Delta",
@@ -43,6 +44,7 @@ __all__ = [
     "Settled",
     "Store",
     "Swept",
+    "Tally",
 ]
 
 LEARNING = "learning"
@@ -122,6 +124,29 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Fates of rows, for the metrics of whoever decides over them; no store keeps it.
+
+    Parameters
+    ----------
+    accepted, late : int
+        Rows that were counted, and how many of them were late.
+    rejected : mapping of str to int
+        Rows that were not, by reason.
+    ignored_cells : int
+        Values in columns that nobody knows.
+    """
+
+    accepted: int = 0
+    late: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    ignored_cells: int = 0
+
+
+_NO_TALLY: Final = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """Counts of one model that belong together: all or nothing.
 
@@ -134,6 +159,10 @@ class Commit:
     marks : sequence of Mark
     newest_us : mapping of str to int
         Largest event time of the counted rows, by version.
+    batch : str
+        Identity of the rows, the same at every attempt to commit them. A store behind a wire, that may have written what it
+        could not answer any more, adds them once by it; a store within the process has no need of it.
+    tally : Tally
     """
 
     model: str
@@ -141,6 +170,8 @@ class Commit:
     deltas: Sequence[Delta]
     marks: Sequence[Mark] = ()
     newest_us: Mapping[str, int] = field(default_factory=dict)
+    batch: str = ""
+    tally: Tally = _NO_TALLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -445,8 +476,8 @@ class Swept:
     """Marks dropped for their number, before their time."""
 
 
-class Store(Protocol):
-    """Everything that must outlive a process."""
+class CountsStore(Protocol):
+    """What rows need on their way to be counted: a sidecar has no more of a store than this."""
 
     async def now_us(self) -> int:
         """Time by the store's clock."""
@@ -460,12 +491,6 @@ class Store(Protocol):
         """Finish what was begun, and let go of the store."""
         ...
 
-    async def backup(self, path: Path) -> None:
-        """Write a consistent copy that another store of the same kind can be opened on, while writers go on."""
-        ...
-
-    # counts
-
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Add counts and marks; advance each version's newest event time; touch evaluated base windows.
 
@@ -473,6 +498,32 @@ class Store(Protocol):
         the version's `evaluated_until_us` makes that window dirty, once more each time.
         """
         ...
+
+    async def progress(self, model: str | None = None) -> Sequence[Progress]:
+        """Of every version that has a row; of all models, or one."""
+        ...
+
+    async def model(self, model: str) -> ModelRow | None:
+        """One of them."""
+        ...
+
+    async def epochs(self) -> Mapping[str, int]:
+        """Epoch of each model."""
+        ...
+
+    async def reference_document(self, model: str, reference_id: str) -> bytes | None:
+        """Document of a ready reference."""
+        ...
+
+
+class Store(CountsStore, Protocol):
+    """Everything that must outlive a process."""
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy that another store of the same kind can be opened on, while writers go on."""
+        ...
+
+    # counts
 
     async def marks(self, model: str, keys: Sequence[str]) -> Sequence[Mark]:
         """Those marks that are known."""
@@ -484,10 +535,6 @@ class Store(Protocol):
 
     async def rows_by_window(self, series: Series, first_us: int, last_us: int) -> Sequence[tuple[int, int]]:
         """Start and rows of each base window that starts in [first_us, last_us) and has a row, in order."""
-        ...
-
-    async def progress(self, model: str | None = None) -> Sequence[Progress]:
-        """Of every version that has a row; of all models, or one."""
         ...
 
     async def sweep(
@@ -503,14 +550,6 @@ class Store(Protocol):
 
     async def models(self) -> Sequence[ModelRow]:
         """All of them, by name."""
-        ...
-
-    async def model(self, model: str) -> ModelRow | None:
-        """One of them."""
-        ...
-
-    async def epochs(self) -> Mapping[str, int]:
-        """Epoch of each model."""
         ...
 
     async def put_model(
@@ -533,10 +572,6 @@ class Store(Protocol):
 
     async def reference(self, model: str, reference_id: str) -> ReferenceRow | None:
         """One of them."""
-        ...
-
-    async def reference_document(self, model: str, reference_id: str) -> bytes | None:
-        """Document of a ready reference."""
         ...
 
     async def delete_reference(self, model: str, reference_id: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 from service.errors import DriftlineError, StoreUnavailableError
 from service.ingest.pending import Answer, Pending
 from service.ingest.rounds import Rounds, Waiting, Watcher
-from service.ports import Store
+from service.ports import CountsStore
 from service.registry.models import Registry
 
 __all__ = ["BufferFullError", "CommitBuffer", "Limits"]
@@ -57,26 +57,31 @@ class CommitBuffer:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     registry : Registry
     watcher : Watcher
     limits : Limits
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    owner : str
+        Name of this process, by which its batches differ from those of others.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: CountsStore,
         registry: Registry,
         watcher: Watcher,
         limits: Limits,
+        *,
         on_commit: Callable[[set[str]], None] = lambda _: None,
+        owner: str = "",
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit)
+        self._rounds = Rounds(store, registry, watcher, on_commit, owner)
         self._watcher = watcher
         self._limits = limits
         self._queue: deque[Waiting] = deque()
+        self._taken: list[Waiting] = []
         self._rows = 0
         self._bytes = 0
         self._awaited = 0
@@ -91,6 +96,12 @@ class CommitBuffer:
     def rows(self) -> int:
         """Rows that wait."""
         return self._rows
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest of them were received."""
+        oldest = self._taken or self._queue
+        return oldest[0].pending.received_us if oldest else None
 
     def forget(self, model: str) -> None:
         """Forget a model that is gone."""
@@ -195,9 +206,10 @@ class CommitBuffer:
             self._wake.clear()
             while self._queue:
                 await self._linger()
-                group = self._take()
+                group = self._taken = self._take()
                 started_s = time.perf_counter()
                 await self._rounds.commit(group)
+                self._taken = []
                 rows = sum(waiting.pending.rows for waiting in group)
                 self._rows -= rows
                 self._bytes -= sum(waiting.size_bytes for waiting in group)

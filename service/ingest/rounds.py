@@ -5,6 +5,7 @@ are counted again. A request that breaks, or whose key is known, costs the other
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -17,7 +18,7 @@ from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
 from service.ingest.pending import Answer, Pending
 from service.ingest.reached import Reached
-from service.ports import Commit, Committed, Delta, Mark, Store
+from service.ports import Commit, Committed, CountsStore, Delta, Mark, Tally
 from service.registry.models import LiveModel, LiveVersion, Registry
 
 __all__ = ["GoneError", "KeyReusedError", "Rounds", "Waiting", "Watcher"]
@@ -92,21 +93,30 @@ class Rounds:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     registry : Registry
     watcher : Watcher
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    owner : str
+        Name of this process, by which its batches differ from those of others.
     """
 
     def __init__(
-        self, store: Store, registry: Registry, watcher: Watcher, on_commit: Callable[[set[str]], None]
+        self,
+        store: CountsStore,
+        registry: Registry,
+        watcher: Watcher,
+        on_commit: Callable[[set[str]], None],
+        owner: str,
     ) -> None:
         self.store = store
         self.registry = registry
         self.reached = Reached(store)
         self.on_commit = on_commit
         self._watcher = watcher
+        self._owner = owner
+        self._batches = 0
 
     async def commit(self, group: Sequence[Waiting]) -> None:
         """Give each request of a group its answer."""
@@ -124,6 +134,11 @@ class Rounds:
                 return
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
+
+    def batch(self) -> str:
+        """Identity of the rows of another group."""
+        self._batches += 1
+        return f"{self._owner}.{self._batches}"
 
     def succeed(self, waiting: Waiting, answer: Answer) -> None:
         """Answer a request."""
@@ -152,6 +167,9 @@ class _Round:
     def __init__(self, rounds: Rounds, group: Sequence[Waiting]) -> None:
         self._rounds = rounds
         self._left = list(group)
+        # However often they are counted: what was written unseen is not written again. Requests that turn out to be known
+        # leave the batch; until then none of it was written, and with them none of it can be.
+        self._batch = rounds.batch()
 
     async def run(self) -> None:
         for _ in range(_ATTEMPTS_MAX):
@@ -182,7 +200,7 @@ class _Round:
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
     ) -> "_Attempt":
-        attempt = _Attempt(live=live, again=again)
+        attempt = _Attempt(live=live, batch=self._batch, again=again)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -235,6 +253,7 @@ class _Attempt:
     """Counts of one model, with the requests they are of."""
 
     live: LiveModel
+    batch: str
     again: Sequence[Waiting]
     deltas: list[Delta] = field(default_factory=list)
     newest_us: dict[str, int] = field(default_factory=dict)
@@ -250,7 +269,20 @@ class _Attempt:
 
     @property
     def worth_it(self) -> bool:
-        return bool(self.deltas) or any(one.pending.key is not None for one, _ in self.answers)
+        return bool(self.deltas) or any(one.pending.key is not None or answer.rejected for one, answer in self.answers)
+
+    @property
+    def tally(self) -> Tally:
+        rejected: Counter[str] = Counter()
+        for _, answer in self.answers:
+            if answer.reasons:
+                rejected.update(answer.reasons)
+        return Tally(
+            accepted=sum(delta.rows for delta in self.deltas),
+            late=sum(answer.late for _, answer in self.answers),
+            rejected=rejected,
+            ignored_cells=sum(one.pending.decoded.ignored_cells for one, _ in self.answers),
+        )
 
     @property
     def commit(self) -> Commit:
@@ -260,6 +292,8 @@ class _Attempt:
             deltas=self.deltas,
             marks=self.marks,
             newest_us=self.newest_us,
+            batch=self.batch,
+            tally=self.tally,
         )
 
 
