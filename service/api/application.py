@@ -74,7 +74,6 @@ class Application:
                     return
         await self._control(scope, receive, send)
 
-    def at_once(self, scope: _Message, body: bytes, respond: Respond) -> bool:
-        """Answer a request that has come whole without ASGI, now or later; False if it is to be called as ASGI asks."""
-        model = Inferences.model_of(route_path(scope))
-        return model is not None and self._inferences.at_once(scope, body, model, respond)
+    def at_once(self, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes, respond: Respond) -> bool:
+        """Answer a POST that has come whole without ASGI, now or later; False if it is to be called as ASGI asks."""
+        return self._inferences.at_once(target, headers, body, respond)

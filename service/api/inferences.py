@@ -8,9 +8,8 @@ at once, or when its rows are committed. Whatever is out of the ordinary is left
 
 import re
 import time
-from asyncio import Future
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import partial
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs
 
@@ -35,6 +34,9 @@ ROUTE: Final = "/v1/models/{model}/inferences"
 _PREFIX, _SUFFIX = ROUTE.split("{model}")
 _NAME: Final = re.compile(NAME_PATTERN)
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,128}")
+_TARGET: Final = re.compile(rb"/v1/models/([A-Za-z0-9._-]+)/inferences(?:\?([^#]*))?")
+"""Targets that are written in the plainest way."""
+
 _GONE_STATUS: Final = 499
 """What the sender of a request that was cut off is counted as; nobody is answered it."""
 
@@ -95,33 +97,25 @@ class Inferences:
         await response.send(send)
         self._observe(ROUTE, response.status, time.perf_counter() - started_s)
 
-    def at_once(self, scope: _Scope, body: bytes, model: str, respond: Respond) -> bool:
-        """Take a request that has come whole, and respond now or when its rows are committed; False leaves it to the route.
+    def at_once(self, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes, respond: Respond) -> bool:
+        """Take a POST that has come whole, and respond now or when its rows are committed; False leaves it to the route.
 
         What is left to the route has left no trace.
         """
         started_s = time.perf_counter()
+        model, asked = _named(target)
         live = self._registry.get(model)
-        if live is None or scope["method"] != "POST":
+        if live is None:
             return False
         try:
-            fields: dict[bytes, bytes] = dict(scope["headers"])
+            fields = dict(headers)
             authorize(self._access, presented_key(fields), "ingest", model)
             if _format(fields) != "json":
                 return False
-            outcome = self._intake.at_once(self._sending(scope, fields, live), body)
+            asker = _Asker(respond, self._observe, started_s)
+            return self._intake.at_once(self._sending(asked, fields, live), body, asker)
         except Exception:  # noqa: BLE001 - the route meets it again, and says what it is
             return False
-        ended = partial(self._ended, started_s, respond)
-        if isinstance(outcome, Answer):
-            ended(accepted(outcome))
-        elif outcome is not None:
-            outcome.add_done_callback(lambda done: ended(_response_of(done)))
-        return outcome is not None
-
-    def _ended(self, started_s: float, respond: Respond, response: Response) -> None:
-        respond(response)
-        self._observe(ROUTE, response.status, time.perf_counter() - started_s)
 
     async def _take(self, scope: _Scope, receive: Receive, model: str) -> Answer:
         if scope["method"] != "POST":
@@ -129,11 +123,10 @@ class Inferences:
         fields: dict[bytes, bytes] = dict(scope["headers"])
         authorize(self._access, presented_key(fields), "ingest", model)
         live = self._registry.get(model) or await self._made(model)
-        sending = self._sending(scope, fields, live)
+        sending = self._sending(_version(scope["query_string"]), fields, live)
         return await self._intake.take(sending, _format(fields), receive)
 
-    def _sending(self, scope: _Scope, fields: dict[bytes, bytes], live: LiveModel) -> Sending:
-        asked = _version(scope["query_string"])
+    def _sending(self, asked: str | None, fields: dict[bytes, bytes], live: LiveModel) -> Sending:
         version = live.version(asked)
         if version is None:
             raise Problem(404, "no such version of the model: it is not declared and has no reference")
@@ -176,9 +169,35 @@ def _format(fields: dict[bytes, bytes]) -> BodyFormat:
     return found
 
 
-def _response_of(done: Future[Answer]) -> Response:
-    error = done.exception()
-    return accepted(done.result()) if error is None else refused(error)
+class _Asker:
+    """Responds to a request when its rows have found their fate."""
+
+    __slots__ = ("_observe", "_respond", "_started_s")
+
+    def __init__(self, respond: Respond, observe: Callable[[str, int, float], None], started_s: float) -> None:
+        self._respond = respond
+        self._observe = observe
+        self._started_s = started_s
+
+    def set_result(self, answer: Answer) -> None:
+        self._end(accepted(answer))
+
+    def set_exception(self, error: Exception) -> None:
+        self._end(refused(error))
+
+    def done(self) -> bool:
+        return False  # whether its connection still stands is found when the response is written
+
+    def _end(self, response: Response) -> None:
+        self._respond(response)
+        self._observe(ROUTE, response.status, time.perf_counter() - self._started_s)
+
+
+@lru_cache(1_024)
+def _named(target: bytes) -> tuple[str, str | None]:
+    """Model and version that a target is about; no model where the route has to look at it."""
+    found = _TARGET.fullmatch(target)
+    return ("", None) if found is None else (found[1].decode("ascii"), _version(found[2] or b""))
 
 
 def _version(query: bytes) -> str | None:

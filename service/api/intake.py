@@ -34,7 +34,7 @@ from service.ingest.decode import (
     decode_json,
     decode_parquet,
 )
-from service.ingest.pending import ERRORS_MAX, Answer, Key, Pending
+from service.ingest.pending import ERRORS_MAX, Answer, Asker, Key, Pending
 from service.registry.models import LiveModel, LiveVersion
 
 __all__ = ["IngestLimits", "Intake", "Sending"]
@@ -145,10 +145,10 @@ class Intake:
             case "parquet":
                 return await self._parts(sending, receive, partial(decode_parquet, limits=self._limits.parquet))
 
-    def at_once(self, sending: Sending, body: bytes) -> "Answer | asyncio.Future[Answer] | None":
-        """Take a JSON body that has come whole: its answer, now or when its rows are committed.
+    def at_once(self, sending: Sending, body: bytes, asker: Asker) -> bool:
+        """Take a JSON body that has come whole: it is answered now, or when its rows are committed.
 
-        None leaves it to `take`: it is compressed, or larger than it may be.
+        False leaves it to `take`: it is compressed, or larger than it may be.
 
         Raises
         ------
@@ -157,9 +157,10 @@ class Intake:
         """
         limits = self._limits
         if sending.encoding != "identity" or len(body) > min(limits.json.bytes_max, limits.body_bytes_max):
-            return None
+            return False
         self._buffer.room()
-        return self._handed_over(sending, *self._read_json(sending, body))
+        self._handed_over(sending, *self._read_json(sending, body), asker)
+        return True
 
     async def _json(self, sending: Sending, receive: Receive) -> Answer:
         limits = self._limits
@@ -173,8 +174,7 @@ class Intake:
             if error.status != 413:  # noqa: PLR2004 - of HTTP
                 raise
             raise Problem(413, f"{error.detail}: {_JSON_INSTEAD}") from None
-        outcome = self._handed_over(sending, *self._read_json(sending, body))
-        return outcome if isinstance(outcome, Answer) else await outcome
+        return await self._answer(sending, *self._read_json(sending, body))
 
     def _read_json(self, sending: Sending, body: bytes) -> tuple[Pending, int]:
         decoded = decode_json(body, sending.schema, self._limits.json)
@@ -269,19 +269,26 @@ class Intake:
     async def _commit(self, sending: Sending, decoded: _Decoded, chunk: int, digest: bytes) -> Answer:
         if chunk:  # a part of the request is in the store already: better to slow its sender down than to refuse
             await self._buffer.until_room()
-        outcome = self._handed_over(sending, sending.pending(decoded, chunk, digest), 0)
-        return outcome if isinstance(outcome, Answer) else await outcome
+        return await self._answer(sending, sending.pending(decoded, chunk, digest), 0)
 
-    def _handed_over(self, sending: Sending, pending: Pending, size_bytes: int) -> "Answer | asyncio.Future[Answer]":
-        """Give rows to the buffer: their answer where it is given on receipt, else when they are committed."""
+    async def _answer(self, sending: Sending, pending: Pending, size_bytes: int) -> Answer:
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._handed_over(sending, pending, size_bytes, done)
+        return await done
+
+    def _handed_over(self, sending: Sending, pending: Pending, size_bytes: int, asker: Asker) -> None:
+        """Give rows to the buffer. Who asks is answered when they are committed, or on receipt where that is wanted."""
         size_bytes = max(size_bytes, pending.rows * len(sending.schema.names) * _CELL_BYTES)
         if sending.model.configuration.ack == "committed":
-            return self._buffer.submit(pending, size_bytes)
+            self._buffer.put(pending, size_bytes, asker)
+            return
         if not self._buffer.offer(pending, size_bytes):
             raise BufferFullError("too many rows wait for the store; these were dropped")
         decoded = pending.decoded
         ignored = sorted(decoded.ignored)[:ERRORS_MAX] if decoded.ignored else ()
-        return Answer(accepted=pending.rows, rejected=decoded.rejected, errors=decoded.errors, ignored=ignored)
+        asker.set_result(
+            Answer(accepted=pending.rows, rejected=decoded.rejected, errors=decoded.errors, ignored=ignored)
+        )
 
 
 class _Answers:

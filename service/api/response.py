@@ -1,7 +1,8 @@
 """What the route of rows answers, and how it is said in ASGI."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -9,7 +10,7 @@ from service.api.problem import CONTENT_TYPE, Problem, problem_of
 from service.errors import DriftlineError
 from service.ingest.pending import Answer
 
-__all__ = ["Respond", "Response", "accepted", "refused"]
+__all__ = ["Respond", "Response", "accepted", "header_lines", "refused"]
 
 _Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -17,12 +18,28 @@ _JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", CONTENT_TYPE.encode())
 
 
-class Response(NamedTuple):
-    """Status, headers and body."""
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as HTTP/1.1 writes them."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
 
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
+
+class Response:
+    """Status, headers and body.
+
+    Parameters
+    ----------
+    status : int
+    headers : list of (bytes, bytes)
+    body : bytes
+    """
+
+    __slots__ = ("body", "headers", "lines", "status")
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.lines = header_lines(headers)
+        self.body = body
 
     async def send(self, send: _Send) -> None:
         """Send it as ASGI messages."""
@@ -35,6 +52,15 @@ Respond: TypeAlias = Callable[[Response], None]
 
 def accepted(answer: Answer) -> Response:
     """The response to rows that were taken."""
+    return _plain(answer.accepted) if answer.plain else _written(answer)
+
+
+@lru_cache(1_024)
+def _plain(rows: int) -> Response:
+    return _written(Answer(accepted=rows))
+
+
+def _written(answer: Answer) -> Response:
     body = answer.body()
     return Response(200, [_JSON, (b"content-length", b"%d" % len(body))], body)
 

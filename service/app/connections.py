@@ -4,25 +4,24 @@ uvicorn bounds neither: a head of any length is gathered, and a connection on wh
 body takes is kept by its route; here it is that of heads, of connections without a request, and of bodies that nobody reads
 because their request was answered already. What is not HTTP is answered as every other error is.
 
-A request whose body came with its head is offered to the application before a task is made for it: what can be answered at
-once costs half. Such answers are written together when all that has arrived was looked at. To write each by itself wakes a
-waiting client up each time, and that costs more than all the rest.
+A request whose body came with its head is offered to the application before anything is made for ASGI: a scope, an event and
+a task cost more than to count a row. Answers that are given at once are written together when all that has arrived was looked
+at. To write each by itself wakes a waiting client up each time, and that costs more than all the rest.
 """
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, TypeAlias
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.problem import CONTENT_TYPE, Problem
-from service.api.response import Respond, Response
+from service.api.response import Respond, Response, header_lines
 
 __all__ = ["HEAD_BYTES_MAX", "AtOnce", "protocol_of"]
 
-AtOnce: TypeAlias = Callable[[Any, bytes, Respond], bool]
-"""Takes the ASGI scope and the body of a request that has come whole, and answers it, now or later, unless it says False."""
+AtOnce: TypeAlias = Callable[[bytes, list[tuple[bytes, bytes]], bytes, Respond], bool]
+"""Takes target, headers and body of a POST that has come whole, and answers it, now or later, unless it says False."""
 
 HEAD_BYTES_MAX: Final = 64 << 10
 """Request line and headers; eight times what nginx takes by default."""
@@ -33,39 +32,75 @@ def protocol_of(silence_s: float, at_once: AtOnce | None = None) -> type[HttpToo
 
     class _Bounded(_Connection):
         patience_s = silence_s
-        answered_at_once = staticmethod(at_once or _never)
+        answered_at_once = None if at_once is None else staticmethod(at_once)
         answers = _Answers()
 
     return _Bounded
-
-
-def _never(_scope: object, _body: bytes, _respond: Respond) -> bool:
-    return False
 
 
 class _Answers:
     """Answers of this turn of the event loop."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[_Connection, RequestResponseCycle, Response]] = []
+        self._waiting: list[tuple[_Whole, Response]] = []
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        self._heads: dict[int, bytes] = {}
 
-    def add(self, connection: "_Connection", cycle: RequestResponseCycle, response: Response) -> None:
+    def add(self, whole: "_Whole", response: Response) -> None:
         if not self._waiting:
-            connection.loop.call_soon(self._write)
-        self._waiting.append((connection, cycle, response))
+            whole.connection.loop.call_soon(self._write)
+        self._waiting.append((whole, response))
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Status line and the headers of every answer; the server makes new ones each second, for the time."""
+        if headers is not self._headers:
+            self._headers, self._heads = headers, {}
+        head = self._heads.get(status)
+        if head is None:
+            head = self._heads[status] = STATUS_LINE[status] + header_lines(headers)
+        return head
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for connection, cycle, response in waiting:
-            connection.respond(cycle, response)
+        for whole, response in waiting:
+            whole.connection.respond(whole, response)
+
+
+class _Whole:
+    """A request that is answered without ASGI, where uvicorn looks for what it knows of one."""
+
+    __slots__ = ("connection", "disconnected", "keep_alive", "message_event", "response_complete")
+    more_body = False
+
+    def __init__(self, connection: "_Connection", *, keep_alive: bool) -> None:
+        self.connection = connection
+        self.keep_alive = keep_alive
+        self.message_event = _NOBODY
+        self.disconnected = self.response_complete = False
+
+    def __call__(self, response: Response) -> None:
+        """Answer it."""
+        self.connection.answers.add(self, response)
+
+
+class _Nobody:
+    """Waits for no part of a body."""
+
+    def set(self) -> None:
+        """Nobody is to be told."""
+
+
+_NOBODY: Final = _Nobody()
 
 
 class _Connection(HttpToolsProtocol):
     patience_s: float
-    answered_at_once: AtOnce
+    answered_at_once: AtOnce | None
     answers: _Answers
     _fed_bytes = 0
-    _held: tuple[RequestResponseCycle, Any] | None = None
+    _body: bytes | None = None
+    """Of a request whose head nobody has been told of yet."""
+
     _problem: Problem | None = None
     _head_bytes = 0
     _in_head = False
@@ -94,40 +129,13 @@ class _Connection(HttpToolsProtocol):
             if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
                 self._problem = _too_large()
                 self.send_400_response("")
-        if self._held is not None:
-            (cycle, app), self._held = self._held, None
-            self._begin(cycle, app)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if self._fed_bytes:  # the body may be behind the head
-            self._held = cycle, app
-        else:
-            super()._start_asgi_task(cycle, app)
-
-    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
-        whole = not cycle.more_body and app is self.app and not self.flow.write_paused
-        if not (
-            whole and self.answered_at_once(cycle.scope, bytes(cycle.body), partial(self.answers.add, self, cycle))
-        ):
-            super()._start_asgi_task(cycle, app)
-
-    def respond(self, cycle: RequestResponseCycle, response: Response) -> None:
-        """Write an answer that was given without ASGI."""
-        if cycle.disconnected or self.transport.is_closing():
-            return
-        cycle.response_started = cycle.response_complete = True
-        parts = [STATUS_LINE[response.status]]
-        for name, value in (*self.server_state.default_headers, *response.headers):
-            parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n", response.body)
-        self.transport.write(b"".join(parts))
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-        cycle.on_response = _nothing  # else connection and request would hold one another
+        if self._body is not None and not self.transport.is_closing():  # more of it is to come
+            self._begin()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head, self._in_body, self._head_bytes = True, False, 0
         self._heads += 1
 
@@ -137,14 +145,63 @@ class _Connection(HttpToolsProtocol):
         if self._fed_bytes + self._head_bytes > HEAD_BYTES_MAX and self._head_size() > HEAD_BYTES_MAX:
             self._problem = _too_large()
             raise ValueError  # the parser passes it on as its own error
-        super().on_headers_complete()
+        self._body = b""
+        if not (self.answered_at_once is not None and self._unoccupied and self.parser.get_method() == b"POST"):
+            self._begin()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
+    @property
+    def _unoccupied(self) -> bool:
+        return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
+
+    def on_body(self, body: bytes) -> None:
+        if self._body is None:
+            super().on_body(body)
+        else:
+            self._body = self._body + body if self._body else body
+
     def on_message_complete(self) -> None:
         self._in_body = False
+        if self._body is not None:
+            if not self.expect_100_continue and self._answered():
+                return
+            self._begin()
         super().on_message_complete()
+
+    def _answered(self) -> bool:
+        whole = _Whole(self, keep_alive=self.parser.should_keep_alive())
+        assert self.answered_at_once is not None  # noqa: S101 - or nothing would have been kept
+        assert self._body is not None  # noqa: S101
+        if not self.answered_at_once(self.url, self.headers, self._body, whole):
+            return False
+        self.cycle, self._body = whole, None  # type: ignore[assignment]  # as much of one as is looked at
+        return True
+
+    def _begin(self) -> None:
+        """Let the request be answered as ASGI asks."""
+        url, headers, expects, body = self.url, self.headers, self.expect_100_continue, self._body
+        self._body = None
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    def respond(self, whole: _Whole, response: Response) -> None:
+        """Write an answer that was given without ASGI."""
+        if whole.disconnected or self.transport.is_closing():
+            return
+        whole.response_complete = True
+        head = self.answers.head(response.status, self.server_state.default_headers)
+        if whole.keep_alive:
+            self.transport.write(b"".join((head, response.lines, b"\r\n", response.body)))
+        else:
+            self.transport.write(b"".join((head, response.lines, b"connection: close\r\n\r\n", response.body)))
+            self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """Begin a request that waits, or wait for one. One timer serves all requests: uvicorn makes one for each."""
@@ -202,10 +259,6 @@ class _Connection(HttpToolsProtocol):
             return
         self._stuck_at = self._heads if stuck else -1
         self._looking = self.loop.call_later(self.patience_s, self._look)
-
-
-def _nothing() -> None:
-    """Nobody is to be told."""
 
 
 def _too_large() -> Problem:

@@ -138,7 +138,6 @@ class Service:
             self.watching,
             Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
             on_commit=self.ticks.touch,
-            owner=self.owner,
         )
         self.counts = CountsBuffer(
             store, self.watching, bytes_max=int(limits.buffer_bytes_max), on_commit=self.ticks.touch

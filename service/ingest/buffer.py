@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.errors import DriftlineError, StoreUnavailableError
-from service.ingest.pending import Answer, Pending
+from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.rounds import Rounds, Waiting, Watcher
 from service.ports import CountsStore
 from service.registry.models import Registry
@@ -64,7 +64,7 @@ class CommitBuffer:
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
     owner : str
-        Name of this process, by which its batches differ from those of others.
+        Name of this process, where the store is behind a wire.
     """
 
     def __init__(
@@ -121,26 +121,26 @@ class CommitBuffer:
             await self._task
 
     async def add(self, pending: Pending, size_bytes: int) -> Answer:
-        """Commit rows, and return when they are in the store; raises what `submit` says."""
-        return await self.submit(pending, size_bytes)
+        """Commit rows, and return when they are in the store; raises what `put` says."""
+        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.put(pending, size_bytes, done)
+        return await done
 
-    def submit(self, pending: Pending, size_bytes: int) -> asyncio.Future[Answer]:
-        """Commit rows: what is returned is done when they are in the store, or fails with one of these.
+    def put(self, pending: Pending, size_bytes: int, asker: Asker) -> None:
+        """Commit rows; who asks is told the answer when they are in the store, or one of the errors but the first.
 
         Raises
         ------
         BufferFullError
             At once: too much waits already.
         StoreUnavailableError
-            The store could not take them; none of them is counted.
+            The store could not take them; none of them is counted. At once if the service is stopping.
         KeyReusedError
             The key is known with another body.
         GoneError
             The model is no more.
         """
-        done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, done))
-        return done
+        self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, asker))
 
     def offer(self, pending: Pending, size_bytes: int) -> bool:
         """Take rows whose sender does not wait for the commit; False if there is no room, and they are dropped."""
@@ -178,10 +178,10 @@ class CommitBuffer:
     def _put(self, waiting: Waiting) -> None:
         self.room()
         self._queue.append(waiting)
-        self._awaited += waiting.done is not None
+        self._awaited += waiting.asker is not None
         if self._awaited >= self._expected:
             self._gathered.set()
-        self._rows += waiting.pending.rows
+        self._rows += waiting.rows
         self._bytes += waiting.size_bytes
         self._wake.set()
 
@@ -190,12 +190,12 @@ class CommitBuffer:
         rows = size_bytes = 0
         while self._queue:
             waiting = self._queue[0]
-            rows += waiting.pending.rows
+            rows += waiting.rows
             size_bytes += waiting.size_bytes
             if group and (rows > _COMMIT_ROWS_MAX or size_bytes > _COMMIT_BYTES_MAX):
                 break
             group.append(self._queue.popleft())
-        awaited = sum(waiting.done is not None for waiting in group)
+        awaited = sum(waiting.asker is not None for waiting in group)
         self._awaited -= awaited
         self._expected = awaited if awaited >= _GATHER_MIN else 0
         return group
@@ -210,7 +210,7 @@ class CommitBuffer:
                 started_s = time.perf_counter()
                 await self._rounds.commit(group)
                 self._taken = []
-                rows = sum(waiting.pending.rows for waiting in group)
+                rows = sum(waiting.rows for waiting in group)
                 self._rows -= rows
                 self._bytes -= sum(waiting.size_bytes for waiting in group)
                 self._freed.set()

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 
 from service.ingest.decode import DecodedColumns, DecodedRows, RowError
 
-__all__ = ["ERRORS_MAX", "Answer", "Key", "Pending"]
+__all__ = ["ERRORS_MAX", "Answer", "Asker", "Key", "Pending"]
 
 ERRORS_MAX = 10
 """Errors and ignored columns that an answer names."""
@@ -59,10 +59,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             },
         )
 
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing to say but how many rows were taken, as nearly always."""
+        return not (self.rejected or self.late or self.duplicate or self.errors or self.ignored)
+
     def body(self) -> bytes:
         """Contents of the response."""
-        if not (self.rejected or self.late or self.duplicate or self.errors or self.ignored):
-            # Nearly every answer there is: not worth an encoder.
+        if self.plain:
             return b'{"accepted":%d,"rejected":0,"late":0,"duplicate":false,"errors":[]}' % self.accepted
         document: dict[str, object] = {
             "accepted": self.accepted,
@@ -105,6 +109,20 @@ class _Answered(msgspec.Struct):
     late: _Rows
     errors: tuple[RowError, ...]
     ignored: tuple[str, ...] = ()
+
+
+class Asker(Protocol):
+    """Who waits for an answer: a future, or what writes it at once."""
+
+    def set_result(self, answer: Answer, /) -> None:
+        """The rows are in the store."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """They are not."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, eq=False):

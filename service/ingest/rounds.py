@@ -16,7 +16,7 @@ import structlog
 from service.errors import DriftlineError, StoreUnavailableError
 from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
-from service.ingest.pending import Answer, Pending
+from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.reached import Reached
 from service.ports import Commit, Committed, CountsStore, Delta, Mark, Tally
 from service.registry.models import LiveModel, LiveVersion, Registry
@@ -63,7 +63,6 @@ class Watcher(Protocol):
         """The store could not be written to."""
 
 
-@dataclass(slots=True, eq=False)
 class Waiting:
     """A request on its way to the store.
 
@@ -71,21 +70,27 @@ class Waiting:
     ----------
     pending : Pending
     size_bytes : int
-    done : Future or None
+    asker : Asker or None
         None if its sender does not wait for the commit.
+
+    Attributes
+    ----------
+    rows : int
+    key : str or None
+        Identity of the request, if it has one.
     ended : bool
         Whether its fate is settled: what is counted must never be counted again.
     """
 
-    pending: Pending
-    size_bytes: int
-    done: "asyncio.Future[Answer] | None"
-    ended: bool = False
+    __slots__ = ("asker", "ended", "key", "pending", "rows", "size_bytes")
 
-    @property
-    def key(self) -> str | None:
-        """Identity of the request, if it has one."""
-        return None if self.pending.key is None else self.pending.key.key
+    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None) -> None:
+        self.pending = pending
+        self.size_bytes = size_bytes
+        self.asker = asker
+        self.rows = pending.rows
+        self.key = None if pending.key is None else pending.key.key
+        self.ended = False
 
 
 class Rounds:
@@ -99,7 +104,8 @@ class Rounds:
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
     owner : str
-        Name of this process, by which its batches differ from those of others.
+        Name of this process, by which its batches differ from those of others that write to the same store over a wire. Without
+        one they have no identity, and no tally.
     """
 
     def __init__(
@@ -115,7 +121,7 @@ class Rounds:
         self.reached = Reached(store)
         self.on_commit = on_commit
         self._watcher = watcher
-        self._owner = owner
+        self.owner = owner
         self._batches = 0
 
     async def commit(self, group: Sequence[Waiting]) -> None:
@@ -136,29 +142,37 @@ class Rounds:
             self.fail(group[0], error)
 
     def batch(self) -> str:
-        """Identity of the rows of another group."""
+        """Identity of the rows of another group; none where the store is not behind a wire."""
+        if not self.owner:
+            return ""
         self._batches += 1
-        return f"{self._owner}.{self._batches}"
+        return f"{self.owner}.{self._batches}"
 
-    def succeed(self, waiting: Waiting, answer: Answer) -> None:
-        """Answer a request."""
-        waiting.ended = True
-        pending = waiting.pending
-        self._watcher.counted(pending.model, answer)
-        if pending.decoded.ignored_cells and not answer.duplicate:
-            self._watcher.ignored_cells(pending.model, pending.decoded.ignored_cells)
-        if waiting.done is not None and not waiting.done.done():
-            waiting.done.set_result(answer)
+    def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
+        """Answer requests of a model."""
+        plain = 0  # to count each of them by itself would take longer than to answer it
+        for waiting, answer in answered:
+            waiting.ended = True
+            if answer.plain and not waiting.pending.decoded.ignored_cells:
+                plain += answer.accepted
+            else:
+                self._watcher.counted(model, answer)
+                if waiting.pending.decoded.ignored_cells and not answer.duplicate:
+                    self._watcher.ignored_cells(model, waiting.pending.decoded.ignored_cells)
+            if waiting.asker is not None and not waiting.asker.done():
+                waiting.asker.set_result(answer)
+        if plain:
+            self._watcher.counted(model, Answer(accepted=plain))
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
         """Refuse a request, unless its fate is settled."""
         if waiting.ended:
             return
         waiting.ended = True
-        if waiting.done is None:
-            self._watcher.dropped(waiting.pending.model, waiting.pending.rows)
-        elif not waiting.done.done():
-            waiting.done.set_exception(error)
+        if waiting.asker is None:
+            self._watcher.dropped(waiting.pending.model, waiting.rows)
+        elif not waiting.asker.done():
+            waiting.asker.set_exception(error)
 
 
 class _Round:
@@ -234,8 +248,7 @@ class _Round:
                         self._repeat(one, known[one.key])
             case "committed":
                 rounds.reached.advance(model, attempt.newest_us, now_us)
-                for one, answer in attempt.answers:
-                    rounds.succeed(one, answer)
+                rounds.succeed(model, attempt.answers)
                 marks = {mark.key: mark for mark in attempt.marks}
                 for one in attempt.again:
                     if one.key in marks:
@@ -245,7 +258,7 @@ class _Round:
         if waiting.pending.key is not None and waiting.pending.key.digest != mark.digest:
             self._rounds.fail(waiting, KeyReusedError("the idempotency key was used before, with another body"))
         else:
-            self._rounds.succeed(waiting, Answer.again(mark.answer))
+            self._rounds.succeed(waiting.pending.model, [(waiting, Answer.again(mark.answer))])
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -269,10 +282,14 @@ class _Attempt:
 
     @property
     def worth_it(self) -> bool:
-        return bool(self.deltas) or any(one.pending.key is not None or answer.rejected for one, answer in self.answers)
+        if self.deltas or any(one.key is not None for one, _ in self.answers):
+            return True
+        return bool(self.batch) and any(answer.rejected for _, answer in self.answers)
 
     @property
     def tally(self) -> Tally:
+        if not self.batch:
+            return Tally()
         rejected: Counter[str] = Counter()
         for _, answer in self.answers:
             if answer.reasons:

@@ -116,8 +116,7 @@ def test_what_the_store_cannot_take_is_answered_503(tmp_path):
             await api.model()
             api.store.ill = True
             told = asyncio.get_running_loop().create_future()
-            scope = {"method": "POST", "path": PATH.decode(), "query_string": b"", "headers": KIND}
-            taken = api.service.application.at_once(scope, encoded(ROW), told.set_result)
+            taken = api.service.application.at_once(PATH, KIND, encoded(ROW), told.set_result)
             return taken, await told
 
     taken, response = asyncio.run(scenario())
