@@ -159,9 +159,6 @@ class Commit:
     marks : sequence of Mark
     newest_us : mapping of str to int
         Largest event time of the counted rows, by version.
-    batch : str
-        Identity of the rows, the same at every attempt to commit them. A store behind a wire, that may have written what it
-        could not answer any more, adds them once by it; a store within the process has no need of it.
     tally : Tally
     """
 
@@ -170,7 +167,6 @@ class Commit:
     deltas: Sequence[Delta]
     marks: Sequence[Mark] = ()
     newest_us: Mapping[str, int] = field(default_factory=dict)
-    batch: str = ""
     tally: Tally = _NO_TALLY
 
 
@@ -179,11 +175,13 @@ class Committed:
     """What became of a commit.
 
     `committed`: all of it is in the store. Otherwise nothing is: `duplicate` (some marks were known; they are in `known`,
-    as they were stored), `stale` (the model's epoch has moved on, or the model is gone).
+    as they were stored), `stale` (the model's epoch has moved on, or the model is gone), `refused` (a store that judges what it
+    is sent will never take this, for a `reason`).
     """
 
-    status: Literal["committed", "duplicate", "stale"]
+    status: Literal["committed", "duplicate", "stale", "refused"]
     known: Sequence[Mark] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,11 +91,12 @@ async def beside(centre, folder, *, number=0, key=None, clock=None, patience=QUI
         "http://centre",
         key,
         clock or centre.clock,
+        name=f"sidecar{number}",
         patience=patience,
         rng=rng,
         transport=wire,
     )
-    sidecar = Sidecar(settings_of(folder, **sections), store, f"sidecar{number}", rng)
+    sidecar = Sidecar(settings_of(folder, **sections), store, rng)
     await sidecar.start()
     transport = httpx.ASGITransport(app=sidecar.application)
     try:

@@ -45,12 +45,10 @@ class Sidecar:
     ----------
     settings : Settings
     store : UpstreamStore
-    owner : str
-        By which its batches differ from those of all other sidecars.
     rng : random.Random
     """
 
-    def __init__(self, settings: Settings, store: UpstreamStore, owner: str, rng: random.Random) -> None:
+    def __init__(self, settings: Settings, store: UpstreamStore, rng: random.Random) -> None:
         limits = settings.limits
         self.settings = settings
         self.store = store
@@ -71,7 +69,7 @@ class Sidecar:
             self.registry,
             self.relaying,
             Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
-            owner=owner,
+            tallied=True,
         )
         access = key_ring(settings)
         self.context = SidecarContext(
@@ -97,9 +95,14 @@ class Sidecar:
         """Make the sidecar of the centre that the settings name; it need not be there yet."""
         rng = random.Random()  # noqa: S311 - jitter is no secret
         store = UpstreamStore(
-            settings.store.url or "", environment.get(_KEY_VARIABLE) or None, clock, patience=Patience(), rng=rng
+            settings.store.url or "",
+            environment.get(_KEY_VARIABLE) or None,
+            clock,
+            name=secrets.token_hex(8),
+            patience=Patience(),
+            rng=rng,
         )
-        return cls(settings, store, secrets.token_hex(8), rng)
+        return cls(settings, store, rng)
 
     @property
     def operations(self) -> Guard:

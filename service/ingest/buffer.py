@@ -63,8 +63,8 @@ class CommitBuffer:
     limits : Limits
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
-    owner : str
-        Name of this process, where the store is behind a wire.
+    tallied : bool
+        Whether the store is told of the fates of rows.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class CommitBuffer:
         limits: Limits,
         *,
         on_commit: Callable[[set[str]], None] = lambda _: None,
-        owner: str = "",
+        tallied: bool = False,
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit, owner)
+        self._rounds = Rounds(store, registry, watcher, on_commit, tallied=tallied)
         self._watcher = watcher
         self._limits = limits
         self._queue: deque[Waiting] = deque()

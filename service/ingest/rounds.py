@@ -21,7 +21,7 @@ from service.ingest.reached import Reached
 from service.ports import Commit, Committed, CountsStore, Delta, Mark, Tally
 from service.registry.models import LiveModel, LiveVersion, Registry
 
-__all__ = ["GoneError", "KeyReusedError", "Rounds", "Waiting", "Watcher"]
+__all__ = ["GoneError", "KeyReusedError", "RefusedError", "Rounds", "Waiting", "Watcher"]
 
 _INLINE_CELLS_MAX: Final = 20_000
 """Blocks of more cells than this, about a millisecond of work, are counted in a thread. One that fights for the interpreter lock
@@ -39,6 +39,10 @@ class GoneError(DriftlineError):
 
 class KeyReusedError(DriftlineError):
     """An idempotency key came again with another body."""
+
+
+class RefusedError(DriftlineError):
+    """The store can read the counts of rows and will not have them: to send them again would change nothing."""
 
 
 class Watcher(Protocol):
@@ -103,9 +107,8 @@ class Rounds:
     watcher : Watcher
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
-    owner : str
-        Name of this process, by which its batches differ from those of others that write to the same store over a wire. Without
-        one they have no identity, and no tally.
+    tallied : bool
+        Whether the store is told of the fates of rows: where others decide over them.
     """
 
     def __init__(
@@ -114,15 +117,15 @@ class Rounds:
         registry: Registry,
         watcher: Watcher,
         on_commit: Callable[[set[str]], None],
-        owner: str,
+        *,
+        tallied: bool,
     ) -> None:
         self.store = store
         self.registry = registry
         self.reached = Reached(store)
         self.on_commit = on_commit
         self._watcher = watcher
-        self.owner = owner
-        self._batches = 0
+        self.tallied = tallied
 
     async def commit(self, group: Sequence[Waiting]) -> None:
         """Give each request of a group its answer."""
@@ -140,13 +143,6 @@ class Rounds:
                 return
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
-
-    def batch(self) -> str:
-        """Identity of the rows of another group; none where the store is not behind a wire."""
-        if not self.owner:
-            return ""
-        self._batches += 1
-        return f"{self.owner}.{self._batches}"
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
         """Answer requests of a model."""
@@ -181,9 +177,6 @@ class _Round:
     def __init__(self, rounds: Rounds, group: Sequence[Waiting]) -> None:
         self._rounds = rounds
         self._left = list(group)
-        # However often they are counted: what was written unseen is not written again. Requests that turn out to be known
-        # leave the batch; until then none of it was written, and with them none of it can be.
-        self._batch = rounds.batch()
 
     async def run(self) -> None:
         for _ in range(_ATTEMPTS_MAX):
@@ -214,7 +207,7 @@ class _Round:
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
     ) -> "_Attempt":
-        attempt = _Attempt(live=live, batch=self._batch, again=again)
+        attempt = _Attempt(live=live, tallied=self._rounds.tallied, again=again)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -241,6 +234,11 @@ class _Round:
         match result.status:
             case "stale":
                 await rounds.registry.refresh(model)
+            case "refused":
+                structlog.get_logger().error("counts refused", model=model, reason=result.reason)
+                refused = RefusedError(f"the counts of these rows were refused: {result.reason}")
+                for one in (*(one for one, _ in attempt.answers), *attempt.again):
+                    rounds.fail(one, refused)
             case "duplicate":
                 known = {mark.key: mark for mark in result.known}
                 for one, _ in attempt.answers:
@@ -266,7 +264,7 @@ class _Attempt:
     """Counts of one model, with the requests they are of."""
 
     live: LiveModel
-    batch: str
+    tallied: bool
     again: Sequence[Waiting]
     deltas: list[Delta] = field(default_factory=list)
     newest_us: dict[str, int] = field(default_factory=dict)
@@ -284,11 +282,11 @@ class _Attempt:
     def worth_it(self) -> bool:
         if self.deltas or any(one.key is not None for one, _ in self.answers):
             return True
-        return bool(self.batch) and any(answer.rejected for _, answer in self.answers)
+        return self.tallied and any(answer.rejected for _, answer in self.answers)
 
     @property
     def tally(self) -> Tally:
-        if not self.batch:
+        if not self.tallied:
             return Tally()
         rejected: Counter[str] = Counter()
         for _, answer in self.answers:
@@ -309,7 +307,6 @@ class _Attempt:
             deltas=self.deltas,
             marks=self.marks,
             newest_us=self.newest_us,
-            batch=self.batch,
             tally=self.tally,
         )
 

@@ -35,7 +35,7 @@ class AnotherClockError(DriftlineError):
 
 def identity_of(model: str, document: CountsDocument) -> Commit:
     """What a batch is recognised by, without its counts: of an older epoch they could not be counted, but may have been."""
-    return Commit(model=model, epoch=document.epoch, deltas=(), marks=_marks(document), batch=document.batch)
+    return Commit(model=model, epoch=document.epoch, deltas=(), marks=_marks(document))
 
 
 def commit_of(model: LiveModel, document: CountsDocument, now_us: int) -> Commit:
@@ -65,7 +65,6 @@ def commit_of(model: LiveModel, document: CountsDocument, now_us: int) -> Commit
         deltas=deltas,
         marks=_marks(document),
         newest_us=document.newest_us,
-        batch=document.batch,
         tally=document.tally.tally(),
     )
 

@@ -5,6 +5,6 @@ said last: how far versions have come, and its time.
 """
 
 from service.storage.upstream.centre import Patience
-from service.storage.upstream.store import RefusedError, UpstreamStore
+from service.storage.upstream.store import UpstreamStore
 
-__all__ = ["Patience", "RefusedError", "UpstreamStore"]
+__all__ = ["Patience", "UpstreamStore"]

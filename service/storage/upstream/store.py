@@ -4,7 +4,6 @@ A commit is one request a model. What the centre says is all that is kept: how f
 may be relied upon (a second, as replicas do), and which models were asked for, whose epochs are then followed.
 """
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from service.errors import DriftlineError, PayloadError, StoreUnavailableError
+from service.errors import PayloadError, StoreUnavailableError
 from service.ports import Clock, Commit, Committed, ModelRow, Progress
 from service.storage.upstream.centre import Centre, Heard, Patience
 from service.storage.upstream.clock import CentreClock
@@ -27,7 +26,7 @@ from service.storage.wire import (
     read_document,
 )
 
-__all__ = ["RefusedError", "UpstreamStore"]
+__all__ = ["UpstreamStore"]
 
 _T = TypeVar("_T")
 _OK, _NOT_FOUND, _CONFLICT = 200, 404, 409
@@ -36,10 +35,6 @@ _REFERENCE_TIMEOUT_S: Final = 60.0
 _CHECK_TIMEOUT_S: Final = 1.0
 _PROGRESS_FOR_US: Final = 1_000_000
 _STALE: Final = Committed(status="stale")
-
-
-class RefusedError(DriftlineError):
-    """The centre can read the counts and will not have them: to send them again would change nothing."""
 
 
 class UpstreamStore:
@@ -53,6 +48,8 @@ class UpstreamStore:
         With the scopes `ingest` and `read` there.
     clock : Clock, optional
         In the place of the centre's.
+    name : str
+        Of this process, by which its batches differ from those of all others.
     patience : Patience
     rng : random.Random
         For jitter.
@@ -67,6 +64,7 @@ class UpstreamStore:
         key: str | None,
         clock: Clock | None = None,
         *,
+        name: str,
         patience: Patience,
         rng: random.Random,
         monotonic_s: Callable[[], float] = time.monotonic,
@@ -77,6 +75,8 @@ class UpstreamStore:
         self._centre = Centre.at(url, key, clock=self._centre_clock, patience=patience, rng=rng, transport=transport)
         self._progress: dict[str, tuple[int, Sequence[Progress]]] = {}
         self._asked: set[str] = set()
+        self._name = name
+        self._batches = 0
         self.sent_at_us: int | None = None
 
     @property
@@ -98,14 +98,7 @@ class UpstreamStore:
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Send counts; each model's by itself."""
-        if len(commits) == 1:
-            return [await self._commit(commits[0])]
-        # All are waited for: what was begun must have ended when its outcome is decided upon.
-        results = await asyncio.gather(*map(self._commit, commits), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return [result for result in results if isinstance(result, Committed)]
+        return [await self._commit(commit) for commit in commits]
 
     async def progress(self, model: str | None = None) -> Sequence[Progress]:
         """How far the versions of a model have come."""
@@ -152,18 +145,23 @@ class UpstreamStore:
     def _epochs_path(self) -> str:
         return "/v1/counting?" + "&".join(f"model={quote(name)}" for name in sorted(self._asked))
 
+    def _batch(self) -> str:
+        """Identity of counts, by which they are added once however often they have to be sent."""
+        self._batches += 1
+        return f"{self._name}.{self._batches}"
+
     async def _commit(self, commit: Commit) -> Committed:
         heard = await self._centre.ask(
             "POST",
             f"/v1/models/{quote(commit.model)}/counts",
-            content=encode_counts(commit),
+            content=encode_counts(commit, self._batch()),
             headers=_COUNTS_HEADERS,
         )
         if heard.status in {_NOT_FOUND, _CONFLICT}:  # the model is another by now, or gone: who asks for it is told
             self._progress.pop(commit.model, None)
             return _STALE
         if heard.status != _OK:
-            raise RefusedError(f"the centre refuses the counts ({heard.status}): {heard.detail}")
+            return Committed(status="refused", reason=f"{heard.status}: {heard.detail}")
         answer = self._read(heard, CountsAnswer)
         self._centre_clock.told(answer.now_us, heard.asked_us, heard.heard_us)
         self._know(commit.model, answer.progress)

@@ -122,11 +122,11 @@ class CountsDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     tally: CountsTally = CountsTally()
 
 
-def encode_counts(commit: Commit) -> bytes:
-    """The body that a commit is sent in."""
+def encode_counts(commit: Commit, batch: str) -> bytes:
+    """The body that a commit is sent in; `batch` is the identity of its rows."""
     document = CountsDocument(
         format=COUNTS,
-        batch=commit.batch,
+        batch=batch,
         epoch=commit.epoch,
         deltas=[
             CountsDelta(
