@@ -20,7 +20,7 @@ from service.ingest.decode import Encoding, Inflater
 from service.ingest.gathering import CountsBuffer
 from service.ingest.reached import Reached
 from service.ingest.sent import AnotherClockError, commit_of, identity_of
-from service.ports import Commit, Committed, CountsStore
+from service.ports import LEARNING, Commit, Committed, CountsStore
 from service.registry.models import LiveModel, Registry
 from service.storage.wire import (
     COUNTS_TYPE,
@@ -159,7 +159,8 @@ class Counts:
         if live.epoch != document.epoch:
             return identity_of(live.model, document)
         try:
-            if size_bytes <= _INLINE_BYTES_MAX:
+            sketches = any(delta.reference_id == LEARNING for delta in document.deltas)  # few bytes may be much to read
+            if size_bytes <= _INLINE_BYTES_MAX and not sketches:
                 return commit_of(live, document, now_us)
             return await asyncio.to_thread(commit_of, live, document, now_us)
         except AnotherClockError as error:

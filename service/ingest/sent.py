@@ -28,6 +28,9 @@ __all__ = ["AnotherClockError", "commit_of", "identity_of"]
 
 _REASONS: Final = frozenset({*REASONS, "unreadable"})
 
+_HEADER_BYTES_MAX: Final = 64 << 20
+"""What the names and categories of a sketch may inflate to."""
+
 
 class AnotherClockError(DriftlineError):
     """Rows were counted by a clock that is ahead of this one."""
@@ -102,7 +105,7 @@ def _learned(delta: CountsDelta, at: str) -> Delta:
     if not EARLIEST_US <= (delta.pane_start_us - LEARNING_PANE_US) * US_PER_HOUR <= MAX_US:
         raise _wrong(f"{at}.pane_start_us", "2**62 and the hour since the epoch, while the version learns")
     try:
-        sketch = Sketch.from_bytes(unwrap_sketch(delta.payload))
+        sketch = Sketch.from_bytes(unwrap_sketch(delta.payload), header_bytes_max=_HEADER_BYTES_MAX)
     except (SketchFormatError, PayloadError) as error:
         raise _wrong(f"{at}.payload", "a sketch, since the version learns") from error
     if sketch.rows != delta.rows or delta.late:
