@@ -2,6 +2,7 @@
 # Every gate, in the order of what fails fastest. Locally and in CI alike: `make test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+unset PYTHONDONTWRITEBYTECODE # each of the many processes that the tests start would compile all of it anew
 export OPENBLAS_NUM_THREADS=1 # BLAS threads wake up for nothing and slow a small machine down
 
 step() { printf '\n== %s\n' "$1"; }

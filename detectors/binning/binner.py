@@ -1,6 +1,6 @@
 """Batches to counts: every value of every row has a bin, so that no row is lost to NaN, outliers or new categories."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -78,8 +78,8 @@ class Binner:
 
     def observed_bins(
         self, columns: Mapping[str, Values], n_rows: int
-    ) -> list[tuple[int, IndexArray, BoolArray | None]]:
-        """Bin a batch, and tell what was observed.
+    ) -> Iterator[tuple[int, IndexArray, BoolArray | None]]:
+        """Bin a batch column by column, and tell what was observed.
 
         A column that an event lacks counts as missing only if the event carries another column of the same role:
         requests and responses often arrive as separate events, and a response is not a request without inputs.
@@ -90,13 +90,12 @@ class Binner:
             Columns that the reference does not know are ignored.
         n_rows : int
 
-        Returns
-        -------
-        list of (column number, local bins [n_rows], rows that were observed or None for all)
+        Yields
+        ------
+        (column number, local bins [n_rows], rows that were observed or None for all)
             Columns without an observed row are left out.
         """
         carried = _carried(self.columns, columns, n_rows)
-        found: list[tuple[int, IndexArray, BoolArray | None]] = []
         for index, column in enumerate(self.columns):
             observed = carried.get(column.role)
             if observed is None:
@@ -109,8 +108,7 @@ class Binner:
                 bins = self.bins(index, values)
                 if values.absent is not None:
                     bins[values.absent] = column.value_bins
-            found.append((index, bins, everywhere))
-        return found
+            yield index, bins, everywhere
 
     def count(self, columns: Mapping[str, Values], n_rows: int | None = None) -> Counts:
         """Counts of a batch.

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import BinaryIO, Final, TypeAlias, cast
 
 from service.api.problem import Problem
-from service.api.reading import Patience, PipeReader, Receive, pieces, whole
+from service.api.reading import Patience, PipeReader, Receive, WholeReader, pieces, whole
 from service.errors import DecodeError
 from service.ingest.buffer import BufferFullError, CommitBuffer
 from service.ingest.decode import (
@@ -47,6 +47,10 @@ _SLICE_BYTES: Final = 1 << 16
 
 _ARROW_BYTES_PER_S: Final = 1_000
 """An Arrow stream holds one of few threads: a sender that is slower than a modem of 1990 has to give it back."""
+
+_ARROW_WHOLE_BYTES: Final = 4 << 20
+"""Streams that say they are no longer than this are read before they are decoded: half the work is to wake a thread up for each
+piece."""
 
 _JSON_INSTEAD: Final = "send application/x-ndjson or application/vnd.apache.arrow.stream instead"
 _NOTHING: Final = DecodedRows(names=(), cells=(), numbers=())
@@ -227,21 +231,32 @@ class Intake:
         if self._arrow_streams >= self._limits.arrow_streams_max:
             raise Problem(429, "too many Arrow streams at a time", retry_after_s=1)
         self._arrow_streams += 1
-        reader = PipeReader()
-        feeding = asyncio.create_task(self._feed(sending, receive, reader))
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._arrow_threads, self._read_arrow, sending, reader, loop)
+            if sending.encoding == "identity" and (sending.length or _ARROW_WHOLE_BYTES + 1) <= _ARROW_WHOLE_BYTES:
+                body = await whole(receive, bytes_max=_ARROW_WHOLE_BYTES, patience=self._arrow_patience)
+                return await self._decoded_arrow(sending, WholeReader(body, digests=sending.key is not None))
+            return await self._arrow_stream(sending, receive)
+        finally:
+            self._arrow_streams -= 1
+
+    async def _arrow_stream(self, sending: Sending, receive: Receive) -> Answer:
+        reader = PipeReader(digests=sending.key is not None)
+        feeding = asyncio.create_task(self._feed(sending, receive, reader))
+        try:
+            return await self._decoded_arrow(sending, reader)
         except DecodeError:
             if reader.failure is not None:  # the decoder only saw a stream that ended too early
                 raise reader.failure from None
             raise
         finally:
-            self._arrow_streams -= 1
             reader.stop()
             feeding.cancel()
             with suppress(asyncio.CancelledError):
                 await feeding
+
+    async def _decoded_arrow(self, sending: Sending, reader: PipeReader | WholeReader) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._arrow_threads, self._read_arrow, sending, reader, loop)
 
     async def _feed(self, sending: Sending, receive: Receive, reader: PipeReader) -> None:
         try:
@@ -251,7 +266,9 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - whatever it is, the decoder must not wait for more
             reader.fail(error)
 
-    def _read_arrow(self, sending: Sending, reader: PipeReader, loop: asyncio.AbstractEventLoop) -> Answer:
+    def _read_arrow(
+        self, sending: Sending, reader: PipeReader | WholeReader, loop: asyncio.AbstractEventLoop
+    ) -> Answer:
         answers = _Answers()
         for decoded in decode_arrow(cast("BinaryIO", reader), sending.schema):
             committing = self._commit(sending, decoded, answers.chunks, reader.digest())

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from service.api.problem import Problem
 from service.ingest.decode import Encoding
 
-__all__ = ["Disconnected", "Patience", "PipeReader", "Receive", "encoding_of", "pieces", "whole"]
+__all__ = ["Disconnected", "Patience", "PipeReader", "Receive", "WholeReader", "encoding_of", "pieces", "whole"]
 
 Receive: TypeAlias = Callable[[], Coroutine[Any, Any, MutableMapping[str, Any]]]
 _QUEUE_PIECES: Final = 8  # of 64 to 320 KiB each: what may lie between the network and a decoder's thread
@@ -165,14 +165,19 @@ class PipeReader(io.RawIOBase):
     """A file to a decoder in a thread, a queue to the event loop.
 
     The digest is of what the decoder has read so far: a function of the content, not of how the network cut it.
+
+    Parameters
+    ----------
+    digests : bool
+        Whether anybody will ask for one; a tenth of the work is then spared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, digests: bool) -> None:
         self._queue: queue.Queue[bytes] = queue.Queue(_QUEUE_PIECES)
-        self._left = b""
+        self._left = memoryview(b"")
         self._ended = False
         self._failure: Exception | None = None
-        self._hash = blake2b(digest_size=16)
+        self._hash = blake2b(digest_size=16) if digests else None
 
     async def put(self, piece: bytes) -> None:
         """Hand on a piece; waits while the decoder is behind."""
@@ -205,7 +210,7 @@ class PipeReader(io.RawIOBase):
 
     def digest(self) -> bytes:
         """Digest of what was read."""
-        return self._hash.copy().digest()
+        return b"" if self._hash is None else self._hash.copy().digest()
 
     def readable(self) -> bool:
         """Always."""
@@ -213,16 +218,17 @@ class PipeReader(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         """So many bytes; fewer only at the end."""
-        parts: list[bytes] = []
+        parts: list[memoryview] = []
         wanted = size
         while wanted:
             if not self._left:
-                self._left = self._next()
+                self._left = memoryview(self._next())
                 if not self._left:
                     break
             part = self._left if size < 0 else self._left[:wanted]
             self._left = self._left[len(part) :]
-            self._hash.update(part)
+            if self._hash is not None:
+                self._hash.update(part)
             parts.append(part)
             wanted -= len(part) if size >= 0 else 0
         return b"".join(parts)
@@ -243,3 +249,30 @@ class PipeReader(io.RawIOBase):
                 return piece
             self._ended = self._failure is None
         return b""
+
+
+class WholeReader(io.BytesIO):
+    """A body that is there, as a file with the digest of what was read of it.
+
+    Parameters
+    ----------
+    body : bytes
+    digests : bool
+        Whether anybody will ask for one.
+    """
+
+    failure: Exception | None = None
+
+    def __init__(self, body: bytes, *, digests: bool) -> None:
+        super().__init__(body)
+        self._hash = blake2b(digest_size=16) if digests else None
+        self._hashed = 0
+
+    def digest(self) -> bytes:
+        """Digest of what was read."""
+        if self._hash is None:
+            return b""
+        with self.getbuffer() as body:
+            self._hash.update(body[self._hashed : self.tell()])
+        self._hashed = self.tell()
+        return self._hash.copy().digest()

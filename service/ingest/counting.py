@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from detectors.arrays import BoolArray, IndexArray
-from detectors.binning import Values
+from detectors.binning import Binner, Values
 from detectors.learning import Sketch
 from service.ingest.blocks import Block
 from service.ingest.fates import Clocked, Fates, Invalid, answers_of, fates_of
 from service.ingest.pending import Answer
-from service.ingest.positions import column_positions, matrix_positions, without
+from service.ingest.positions import column_counts, column_positions, matrix_positions, without
 from service.ports import LEARNING, LEARNING_PANE_US, Delta
 from service.registry.models import LiveModel, LiveReference, LiveVersion
 from service.storage.codec import encode_dense, encode_sparse, wrap_sketch
@@ -132,13 +132,7 @@ def _counted(  # noqa: PLR0917 - all of them are needed
     times_us = rows.times_us if chosen is None else rows.times_us[chosen]
     late = rows.late if chosen is None else rows.late[chosen]
     panes, part = _panes(model.grid.pane_starts(times_us))
-    positions = None
-    if chosen is None and rows.kept is None:
-        positions = matrix_positions(live.binner, rows.block, part if panes.size > 1 else None, invalid)
-    if positions is None:
-        numbers = None if chosen is None else np.flatnonzero(chosen)
-        positions = column_positions(live.binner, rows.columns(chosen), part, invalid, numbers)
-    payloads = _payloads(positions, panes.size, live.binner.layout.n_bins_total)
+    payloads = _payloads(live.binner, rows, chosen, part, panes.size, invalid)
     return [
         Delta(
             version=version.version,
@@ -168,8 +162,27 @@ def _panes(starts_us: UsArray) -> tuple[UsArray, IndexArray]:
     return panes, part.astype(np.intp)
 
 
-def _payloads(positions: IndexArray, n_parts: int, total: int) -> list[bytes]:
-    if n_parts * total <= _DENSE_COUNTS_MAX and positions.size * 8 > n_parts * total:
+def _payloads(  # noqa: PLR0917 - all of them are needed
+    binner: Binner, rows: _Rows, chosen: BoolArray | None, part: IndexArray, n_parts: int, invalid: Invalid
+) -> list[bytes]:
+    total = binner.layout.n_bins_total
+    if chosen is None and rows.kept is None:
+        positions = matrix_positions(binner, rows.block, part if n_parts > 1 else None, invalid)
+        if positions is not None:
+            return _encoded(positions, n_parts, total)
+    columns = rows.columns(chosen)
+    numbers = None if chosen is None else np.flatnonzero(chosen)
+    if n_parts == 1 and _is_dense(part.size * len(columns), total):
+        return [encode_dense(column_counts(binner, columns, part.size, invalid, numbers))]
+    return _encoded(column_positions(binner, columns, part, invalid, numbers), n_parts, total)
+
+
+def _is_dense(n_values: int, n_counts: int) -> bool:
+    return n_counts <= _DENSE_COUNTS_MAX and n_values * 8 > n_counts
+
+
+def _encoded(positions: IndexArray, n_parts: int, total: int) -> list[bytes]:
+    if _is_dense(positions.size, n_parts * total):
         dense = np.bincount(positions, minlength=n_parts * total).reshape(n_parts, total)
         return [encode_dense(vector) for vector in dense]
     places, counts = np.unique(positions, return_counts=True)

@@ -1,10 +1,10 @@
-"""Where the values of rows fall in the flat vector of counts. Pure.
+"""Where the values of rows fall in the flat vector of counts, or what they add to it. Pure.
 
 Cells that are all numbers are binned as one matrix. Everything else goes column by column; a column that breaks is counted
 as invalid and costs the others nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import repeat
 
 import numpy as np
@@ -16,7 +16,7 @@ from service.ingest.blocks import Block
 from service.ingest.decode import number_matrix, values_of_cells
 from service.ingest.fates import Invalid
 
-__all__ = ["column_positions", "matrix_positions", "without"]
+__all__ = ["column_counts", "column_positions", "matrix_positions", "without"]
 
 
 def matrix_positions(binner: Binner, block: Block, part: IndexArray | None, invalid: Invalid) -> IndexArray | None:
@@ -73,6 +73,32 @@ def column_positions(
     return np.concatenate(found) if found else np.empty(0, dtype=np.intp)
 
 
+def column_counts(
+    binner: Binner, columns: Mapping[str, Values], n_rows: int, invalid: Invalid, numbers: IndexArray | None
+) -> IndexArray:
+    """What rows of one pane add to the flat vector of counts: as their positions would, without keeping those of all columns.
+
+    Parameters
+    ----------
+    binner : Binner
+    columns : mapping of str to Values
+    n_rows : int
+    invalid : Invalid
+    numbers : ndarray of intp, shape [rows], or None
+        Number of each row for `invalid`; None counts from 0.
+
+    Returns
+    -------
+    ndarray of int64, shape [n_bins_total]
+    """
+    counts = np.zeros(binner.layout.n_bins_total, dtype=np.int64)
+    for index, bins, observed in _observed(binner, columns, n_rows):
+        _note(binner, index, bins, numbers, invalid)
+        start, end = binner.layout.offsets[index : index + 2].tolist()
+        counts[start:end] = np.bincount(bins if observed is None else bins[observed], minlength=end - start)
+    return counts
+
+
 def without(columns: Mapping[str, Values], names: frozenset[str], kept: BoolArray | None) -> dict[str, Values]:
     """Columns that are counted, and of them the rows that are kept."""
     some = {name: values for name, values in columns.items() if name not in names}
@@ -119,16 +145,19 @@ def _note(binner: Binner, index: int, bins: IndexArray, numbers: IndexArray | No
 
 def _observed(
     binner: Binner, columns: Mapping[str, Values], n_rows: int
-) -> list[tuple[int, IndexArray, BoolArray | None]]:
+) -> Iterator[tuple[int, IndexArray, BoolArray | None]]:
+    done = -1
     try:
-        return binner.observed_bins(columns, n_rows)
+        for found in binner.observed_bins(columns, n_rows):
+            yield found
+            done = found[0]
     except Exception:  # noqa: BLE001 - one column that breaks must not cost the others their rows
-        return _observed_one_by_one(binner, columns, n_rows)
+        yield from (found for found in _observed_one_by_one(binner, columns, n_rows) if found[0] > done)
 
 
 def _observed_one_by_one(
     binner: Binner, columns: Mapping[str, Values], n_rows: int
-) -> list[tuple[int, IndexArray, BoolArray | None]]:
+) -> Iterator[tuple[int, IndexArray, BoolArray | None]]:
     places = {column.name: index for index, column in enumerate(binner.columns)}
     sound: dict[str, Values] = {}
     for name in columns.keys() & places.keys():

@@ -92,8 +92,10 @@ def free_port():
 
 @contextmanager
 def running(command, port, path="/", **environment):
+    environment = {**os.environ, **environment}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or each start would compile all of it anew
     process = subprocess.Popen(
-        [sys.executable, *command], env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=sys.stderr
+        [sys.executable, *command], env=environment, stdout=subprocess.DEVNULL, stderr=sys.stderr
     )
     try:
         wait_for(port, process, path)

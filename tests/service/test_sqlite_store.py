@@ -1,12 +1,14 @@
 """What is SQLite's own: opening files, versions, failures, and that nothing grows for ever."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from inspect import iscoroutinefunction, signature
 
 import pytest
+from serving import wait_until
 from stores import (
     EVER_US,
     WINDOW_US,
@@ -597,6 +599,19 @@ def test_neither_the_file_nor_its_log_grows_with_traffic(tmp_path):
     assert last_file <= file * 1.1
     assert last_log <= max(log * 1.5, 16 << 20)
     assert last_file < 4 << 20
+
+
+def test_the_log_is_copied_to_the_file_beside_the_commits(tmp_path):
+    path = tmp_path / "store.db"
+    payload = os.urandom(1 << 20)
+
+    async def scenario(store):
+        epoch = await made(store)
+        for turn in range(10):  # a fifth of what the commits would wait for
+            await store.commit([commit(epoch, replace(delta(turn), payload=payload))])
+        await asyncio.to_thread(wait_until, lambda: path.stat().st_size > 5 * len(payload))
+
+    with_store(path, scenario)
 
 
 def test_a_deleted_model_gives_its_room_back(tmp_path):

@@ -7,7 +7,7 @@ everything else stays the Python object it is.
 """
 
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import repeat, starmap
 from operator import is_
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is lower-case there
@@ -118,7 +118,7 @@ def number_matrix(cells: Sequence[Cells], places: Sequence[int]) -> FloatArray |
     rows = cells if every else list(map(picker(places), cells))
     struct = Struct(f"{len(places)}d")
     try:
-        packed = b"".join([_packed(struct, row) for row in rows])
+        packed = _packed(struct, rows)
     except (StructError, OverflowError):
         return None
     matrix = np.frombuffer(packed, dtype=np.float64).reshape(len(cells), len(places))
@@ -130,9 +130,9 @@ def number_matrix(cells: Sequence[Cells], places: Sequence[int]) -> FloatArray |
     return matrix
 
 
-def _packed(struct: Struct, row: Cells) -> bytes:
+def _packed(struct: Struct, rows: Sequence[Cells]) -> bytes:
     # 10 ns a cell where np.array takes 30 and looks at no types: it would read "12" as a number.
     try:
-        return struct.pack(*row)
+        return b"".join(starmap(struct.pack, rows))
     except StructError:
-        return struct.pack(*[_NAN if cell is None else cell for cell in row])
+        return b"".join([struct.pack(*[_NAN if cell is None else cell for cell in row]) for row in rows])

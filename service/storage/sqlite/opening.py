@@ -27,7 +27,9 @@ __all__ = ["Durability", "connect", "prepare", "scripts"]
 Durability = Literal["process", "power"]
 
 APPLICATION_ID: Final = 0x44524654  # "DRFT", in the header of the file
-_CHECKPOINT_PAGES: Final = 2_000
+_CHECKPOINT_PAGES: Final = 12_000
+"""Pages of the log at which a commit copies them itself, after all: the store has it done beside the commits long before."""
+
 _LOG_BYTES_MAX: Final = 64 << 20
 _CACHE_KIB: Final = 8_192  # a group of commits should fit, or it is written to the log twice
 _STATEMENTS: Final = 256  # kept prepared; the store has about a hundred

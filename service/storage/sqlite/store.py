@@ -5,10 +5,12 @@ To restore a backup, open it: it is a store like any other.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
 
+from service.errors import StoreUnavailableError
 from service.ports import (
     Activation,
     AlertChange,
@@ -56,6 +58,14 @@ _CHECK_EVERY_US: Final = 1_000_000  # probes may come as often as they like
 _LOCK_TIMEOUT_S: Final = 10.0  # another process holds the lock for milliseconds; this one has died or is stopped
 
 
+_LOG_BYTES: Final = 8 << 20
+"""So much is written to the log before it is copied to the file, about once a second at most: a copy takes ten milliseconds, in
+which no commit should wait."""
+
+_COMMIT_BYTES: Final = 24 << 10
+"""Pages of the log that a commit takes beside its counts."""
+
+
 class SqliteStore:
     """A store in one SQLite file; made by `open`."""
 
@@ -65,6 +75,8 @@ class SqliteStore:
         self._clock = clock
         self._merge: folding.Merge = partial(codec.merge, merge_sketches=merge_sketches)
         self._proved_at_us: int | None = None
+        self._logged_bytes = 0
+        self._copying: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -127,6 +139,8 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was begun, and let go of the file."""
+        if self._copying is not None:
+            await self._copying
         for lane in (self._lanes.keeper, self._lanes.reader, self._lanes.writer):
             await lane.close()
 
@@ -138,7 +152,17 @@ class SqliteStore:
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Add counts and marks."""
-        return await self._write(lambda c: committing.commit(c, commits, self._clock.now_us()))
+        committed = await self._write(lambda c: committing.commit(c, commits, self._clock.now_us()))
+        self._logged_bytes += _COMMIT_BYTES + sum(len(delta.payload) for one in commits for delta in one.deltas)
+        if self._logged_bytes >= _LOG_BYTES and (self._copying is None or self._copying.done()):
+            self._logged_bytes = 0
+            self._copying = asyncio.create_task(self._copy_log())
+        return committed
+
+    async def _copy_log(self) -> None:
+        # What cannot be copied now is copied later; where the file cannot be written to at all, commits say so.
+        with suppress(StoreUnavailableError):
+            await self._lanes.keeper.run(health.copy_log)
 
     async def marks(self, model: str, keys: Sequence[str]) -> Sequence[Mark]:
         """Those marks that are known."""
