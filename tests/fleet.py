@@ -82,10 +82,11 @@ class Beside:
 
 
 @contextlib.asynccontextmanager
-async def beside(centre, folder, *, number=0, key=None, clock=None, patience=QUICKLY, **sections):
+async def beside(centre, folder, *, number=0, key=None, clock=None, patience=QUICKLY, cut=False, **sections):
     """Run a sidecar of a centre."""
     rng = random.Random(number)  # noqa: S311 - chance is no secret
     wire = Wire(centre.service.application, rng)
+    wire.cut = cut
     sections = {"store": {"url": "http://centre"}, **sections}
     store = UpstreamStore(
         "http://centre",
@@ -114,7 +115,7 @@ async def fleet_of(centre, folder, n, **kept):
         yield [await stack.enter_async_context(beside(centre, folder, number=number, **kept)) for number in range(n)]
 
 
-async def sprayed(rng, sidecars, batches, *, keyed=True):
+async def sprayed(rng, sidecars, batches, *, keyed=True, first=0):
     """Send batches through random sidecars, some of them twice, and again until they are acknowledged."""
 
     async def one(number, body):
@@ -127,7 +128,7 @@ async def sprayed(rng, sidecars, batches, *, keyed=True):
                 assert answer.status_code in {429, 503}, answer.text
             assert not repeat or answer.json()["duplicate"]
 
-    order = list(enumerate(batches))
+    order = list(enumerate(batches, first))
     rng.shuffle(order)
     for start in range(0, len(order), 16):
         await asyncio.gather(*(one(*batch) for batch in order[start : start + 16]))
