@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin
 DEV := .venv-dev/bin
-BENCHMARKS := binning evaluation calibration memory store decode http metrics
+BENCHMARKS := binning evaluation calibration memory store redis replicas decode http metrics
 WITH_PEERS := binning evaluation
 
 .PHONY: help demo test bench bench-peers readme lock clean
@@ -19,7 +19,7 @@ test: .venv-dev/ready ## every gate: format, lint, types, import contracts, test
 
 bench: .venv-dev/ready ## every benchmark, beside the libraries that need no environment of their own
 	@for script in $(BENCHMARKS); do \
-		$(DEV)/python tests/benchmarks/bench_$$script.py \
+		PYTHONPATH=tests $(DEV)/python tests/benchmarks/bench_$$script.py \
 			$$(case " $(WITH_PEERS) " in *" $$script "*) echo --no-peers;; esac) || exit 1; \
 	done
 

@@ -390,6 +390,8 @@ class Record:
     notices : sequence of OutboxNotice
     decisions : sequence of (int, bytes)
         Appended to the decision log: end of the window, document.
+    fence : int, optional
+        Of the role that the step is made in; the record is refused if that is held by it no longer. None asks for no role.
     """
 
     model: str
@@ -404,6 +406,7 @@ class Record:
     episodes: Sequence[EpisodeRow] = ()
     notices: Sequence[OutboxNotice] = ()
     decisions: Sequence[tuple[int, bytes]] = ()
+    fence: int | None = None
 
 
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -583,7 +586,7 @@ class Store(CountsStore, Protocol):
     # evaluations, episodes, decisions
 
     async def record(self, record: Record) -> bool:
-        """Write a step, unless something that it relied on has changed; whether it was written."""
+        """Write a step, unless something that it relied on has changed or its role is lost; whether it was written."""
         ...
 
     async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
@@ -653,12 +656,25 @@ class Store(CountsStore, Protocol):
         """Disable a target, or enable it again (None)."""
         ...
 
-    # leases
+    # replicas, and the roles they have
 
-    async def lease(self, name: str, owner: str, ttl_us: int) -> bool:
-        """Take or renew a lease until now + ttl; False while another owner's has not run out."""
+    async def attend(self, member: str, ttl_us: int) -> Sequence[str]:
+        """Say that a replica is there until now + ttl; all that are, sorted."""
         ...
 
-    async def release(self, name: str, owner: str) -> None:
-        """Give a lease back."""
+    async def leave(self, member: str) -> None:
+        """Say that a replica is there no more."""
+        ...
+
+    async def hold(self, models: Sequence[str], owner: str, ttl_us: int) -> Mapping[str, int]:
+        """Take or renew the roles of models until now + ttl; by model, the fences of those that are the owner's now.
+
+        A role is one owner's until it has run out or is given back; a model that is not there has none. Its fence stays
+        while it is held without a gap. Whoever takes it anew gets a larger one, so that a record of before is refused,
+        however late it comes.
+        """
+        ...
+
+    async def release(self, models: Sequence[str], owner: str) -> None:
+        """Give roles back; those of another owner are left alone."""
         ...

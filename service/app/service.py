@@ -44,6 +44,7 @@ from service.references.jobs import ReferenceJobs
 from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
+from service.scheduler.roles import Roles
 from service.scheduler.ticks import Kept, Ticks
 from service.settings import Settings, StoreSettings
 from service.storage.sqlite import SqliteStore
@@ -104,6 +105,7 @@ class Service:
         folder = settings.store.database.parent
         self.jobs = ReferenceJobs(store, self.registry, folder, upload_bytes_max=int(limits.upload_bytes_max))
         self.board = Board(store, self.registry, self._drift)
+        self.roles = Roles(store, self.owner, monotonic_s=monotonic_s)
         self.ticks = Ticks(
             store=store,
             registry=self.registry,
@@ -114,22 +116,22 @@ class Service:
                 rules=self._rules,
                 observer=self.watching,
                 on_notices=self.dispatcher.wake,
+                on_recorded=self.board.take,
             ),
             looks=self._looks,
             silence=SilenceWatch(store, self._rules),
             learning=Learning(store, self.jobs),
             jobs=self.jobs,
             board=self.board,
+            roles=self.roles,
             kept=Kept(
                 evaluations_s=parse_duration_s(limits.evaluations_retention),
                 marks_s=parse_duration_s(limits.idempotency_retention),
                 marks_max=limits.idempotency_max,
             ),
-            owner=self.owner,
             on_notices=self.dispatcher.wake,
             on_swept=self.watching.swept,
             on_store_failed=self.watching.store_failed,
-            on_leases=self.own.leases,
             monotonic_s=monotonic_s,
         )
         self.buffer = CommitBuffer(
@@ -216,7 +218,7 @@ class Service:
         started = time.perf_counter()
         await self.registry.refresh()
         await apply_models(self.settings, self.store, self.registry, self.jobs)
-        await self.board.load()
+        await self.ticks.take_up()
         self.buffer.start()
         self.counts.start()
         self._delivering = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
@@ -273,6 +275,9 @@ class Service:
 
     async def _metrics(self, accept: str) -> tuple[bytes, str]:
         started = time.perf_counter()
+        fences = self.roles.fences
+        self.board.keep(fences)
+        self.own.leases(len(fences))
         self.own.keep_models(self.registry.models)
         for model in self.registry.models:
             self.own.add_model(model)

@@ -38,7 +38,7 @@ async def _answer(reader):
     return status, body
 
 
-async def _client(port, request, stop_s, latencies, pause_s=0.0):
+async def keep_busy(port, request, stop_s, latencies, pause_s=0.0):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     done = 0
     while time.perf_counter() < stop_s:
@@ -57,7 +57,7 @@ async def _client(port, request, stop_s, latencies, pause_s=0.0):
 async def _load(port, request, connections, seconds, pause_s):
     latencies = []
     stop_s = time.perf_counter() + seconds
-    counts = await asyncio.gather(*(_client(port, request, stop_s, latencies, pause_s) for _ in range(connections)))
+    counts = await asyncio.gather(*(keep_busy(port, request, stop_s, latencies, pause_s) for _ in range(connections)))
     return sum(counts), latencies
 
 

@@ -18,10 +18,12 @@ _ROOT = _HERE.parents[1]
         "bench_evaluation.py",
         "bench_memory.py",
         "bench_metrics.py",
+        "bench_redis.py",
+        "bench_replicas.py",
     ],
 )
 def test_benchmark_answers_are_right_at_tiny_sizes(script):
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(_ROOT), str(_ROOT / "tests"), os.environ.get("PYTHONPATH")]))
 
     done = subprocess.run(
         [sys.executable, _HERE / script, "--smoke"],

@@ -77,7 +77,8 @@ class Trial:
             return evaluations
         with suppress(sqlite3.OperationalError), self.connected(timeout_s=0.5) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute("DELETE FROM leases")
+            connection.execute("UPDATE roles SET until_us = 0")
+            connection.execute("DELETE FROM members")
             connection.execute("UPDATE deliveries SET claimed_until_us = 0")
             evaluations = connection.execute("SELECT coalesce(max(sequence), 0) FROM evaluations").fetchone()[0]
             connection.execute("COMMIT")

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from service.ports import Commit, Committed, Mark, Pane, Progress, Series
 from service.storage.redis import keys
+from service.storage.redis.packing import Blob
 from service.storage.redis.server import Given, Server
 
 __all__ = ["commit", "marks", "pane_key", "panes", "progress", "rows_by_window"]
@@ -72,7 +73,7 @@ def _given(commit: Commit) -> Given:
                 "pane": pane_key(keys.series_key(delta), delta.pane_start_us, delta.window_start_us),
                 "rows": int(delta.rows),
                 "late": int(delta.late),
-                "payload": delta.payload,
+                "payload": Blob(delta.payload),
             }
             for delta in commit.deltas
         ],

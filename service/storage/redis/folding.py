@@ -14,6 +14,7 @@ from typing import Final
 from service.errors import PayloadError
 from service.ports import Keeping
 from service.storage.redis import keys
+from service.storage.redis.packing import Blob
 from service.storage.redis.server import Server
 
 __all__ = ["Errors", "Folding", "Merge"]
@@ -73,7 +74,7 @@ class Folding:
         given = {
             "made": made,
             "pane": into,
-            "payload": total,
+            "payload": Blob(total),
             "parts": [
                 {"pane": pane, "fold": fold or b"", "payloads": len(some)}
                 for pane, (fold, _, some) in zip(panes, parts, strict=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from service.ports import Activation, ModelRow, ReferenceRow
 from service.storage.redis import index, keys
+from service.storage.redis.packing import Blob
 from service.storage.redis.server import Server
 
 __all__ = [
@@ -68,7 +69,7 @@ async def put_reference(server: Server, row: ReferenceRow, document: bytes | Non
     await index.enlist(server, "models", [row.model])
     given: dict[str, object] = {"id": row.id, "state": row.state, "row": msgspec.msgpack.encode(row)}
     if document is not None:
-        given["document"] = document
+        given["document"] = Blob(document)
     await server.write("put_reference", keys.model(row.model), given)
 
 

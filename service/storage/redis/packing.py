@@ -1,10 +1,14 @@
-"""What scripts are given, as the msgpack that `cmsgpack` of Redis reads: it knows raw strings only, none marked as binary."""
+"""What scripts are given, as the msgpack that `cmsgpack` of Redis reads: it knows raw strings only, none marked as binary.
+
+What is large goes beside it, as an argument of its own: Lua hashes every text that it makes, and would make it twice.
+"""
 
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["pack"]
+__all__ = ["Blob", "pack"]
 
 _SHORT: Final = 32  # lengths that fit into the first byte
 _FALSE, _TRUE, _RAW16, _RAW32, _ARRAY32, _MAP32, _INT64 = b"\xc2", b"\xc3", b"\xda", b"\xdb", b"\xdd", b"\xdf", b"\xd3"
@@ -13,14 +17,22 @@ _U32: Final = struct.Struct(">I")
 _I64: Final = struct.Struct(">q")
 
 
-def pack(value: Any) -> bytes:
-    """Mappings, sequences, texts, bytes, whole numbers within 2^53, and truths."""
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes that go beside what is packed; a script is given their number, and calls `blob` with it."""
+
+    content: bytes
+
+
+def pack(value: Any) -> list[bytes]:
+    """Mappings, sequences, texts, bytes, whole numbers within 2^53, and truths; then the blobs among them."""
     parts: list[bytes] = []
-    _append(parts, value)
-    return b"".join(parts)
+    blobs: list[bytes] = []
+    _append(parts, blobs, value)
+    return [b"".join(parts), *blobs]
 
 
-def _append(parts: list[bytes], value: Any) -> None:
+def _append(parts: list[bytes], blobs: list[bytes], value: Any) -> None:
     match value:
         case str():
             _append_raw(parts, value.encode())
@@ -30,15 +42,18 @@ def _append(parts: list[bytes], value: Any) -> None:
             parts.append(_TRUE if value else _FALSE)
         case int():
             parts.append(_INT64 + _I64.pack(value))
+        case Blob():
+            blobs.append(value.content)
+            parts.append(_INT64 + _I64.pack(len(blobs)))
         case Mapping():
             parts.append(_MAP32 + _U32.pack(len(value)))
             for name, item in value.items():
                 _append_raw(parts, name.encode())
-                _append(parts, item)
+                _append(parts, blobs, item)
         case Sequence():
             parts.append(_ARRAY32 + _U32.pack(len(value)))
             for item in value:
-                _append(parts, item)
+                _append(parts, blobs, item)
         case _:
             raise TypeError(f"nothing that a script is given: {type(value).__name__}")
 

@@ -1,4 +1,7 @@
 -- Adds counts and marks, unless a mark is known or the epoch has moved on.
+--
+-- A list of payloads that was empty is a new pane, and one with three is known to be unfolded: what need not be asked is not,
+-- since asking costs more than counting.
 
 local epoch = call('HGET', key('row'), 'epoch')
 if not epoch then
@@ -20,26 +23,37 @@ if epoch ~= given.epoch then
   return {'stale', {}}
 end
 
-local at = now()
+local evaluated, at = {}, nil
 for version, newest in pairs(given.newest) do
-  local was = call('HGET', key('versions'), version .. '/newest')
-  if not was or was < newest then
+  local reached = call('HMGET', key('versions'), version .. '/newest', version .. '/evaluated')
+  evaluated[version] = reached[2]
+  if not reached[1] or reached[1] < newest then
+    at = at or now()
     call('HSET', key('versions'), version .. '/newest', newest, version .. '/advanced', at)
   end
 end
 for _, delta in ipairs(given.deltas) do
-  begin_pane(delta.pane)
+  local payloads = call('RPUSH', key('payloads:' .. delta.pane), blob(delta.payload))
+  if payloads == 1 then
+    begin_pane(delta.pane)
+  end
+  if payloads <= 2 then
+    call('SADD', key('unfolded'), delta.pane)
+  end
   call('HINCRBY', key('rows'), delta.pane, delta.rows)
-  call('HINCRBY', key('late'), delta.pane, delta.late)
-  call('RPUSH', key('payloads:' .. delta.pane), delta.payload)
-  call('SADD', key('unfolded'), delta.pane)
-  local evaluated = call('HGET', key('versions'), delta.version .. '/evaluated')
+  if delta.late ~= 0 then
+    call('HINCRBY', key('late'), delta.pane, delta.late)
+  end
+  if evaluated[delta.version] == nil then
+    evaluated[delta.version] = call('HGET', key('versions'), delta.version .. '/evaluated')
+  end
   local window = window_of(delta.pane)
-  if evaluated and window < evaluated then
+  if evaluated[delta.version] and window < evaluated[delta.version] then
     call('HINCRBY', key('dirty'), delta.version .. '/' .. window, 1)
   end
 end
 for _, mark in ipairs(given.marks) do
+  at = at or now()
   if call('HSET', key('marks'), mark.key, cmsgpack.pack({mark.digest, mark.answer, at})) == 1 then
     call('RPUSH', key('mark_order'), mark.key)
   end

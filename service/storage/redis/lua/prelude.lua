@@ -1,15 +1,21 @@
 -- Stands before every script; `driftline:{m:MODEL}:` is KEYS[1], from which the names of all keys of the model are made.
 --
 -- ARGV[1] is what is given, as msgpack; ARGV[2] is the ticket of a write, empty for a read; ARGV[3] is the time, empty for
--- the server's own. Times are stamps: twenty digits that sort as the times do, since numbers of Lua end at 2^53.
+-- the server's own; then the blobs, to which what is given refers by number. Times are stamps: twenty digits that sort as
+-- the times do, since numbers of Lua end at 2^53.
 
 local call = redis.call
 local given = cmsgpack.unpack(ARGV[1])
 local TICKETS_KEPT_MS = 300000
 local PANE_CHARS = 40
+local ARGUMENTS = 3
 
 local function key(name)
   return KEYS[1] .. name
+end
+
+local function blob(number)
+  return ARGV[ARGUMENTS + number]
 end
 
 local function now()
@@ -18,6 +24,11 @@ local function now()
   end
   local time = call('TIME')
   return string.format('1%013d%06d', tonumber(time[1]), tonumber(time[2]))
+end
+
+local function later(at, us)
+  local seconds, rest = tonumber(string.sub(at, 2, 14)), tonumber(string.sub(at, 15)) + us
+  return string.format('1%013d%06d', seconds + math.floor(rest / 1000000), rest % 1000000)
 end
 
 -- A pane is named SERIES/START+WINDOW, two stamps; so panes of a series lie side by side, in order.
@@ -61,6 +72,11 @@ local function rows_of(series, first, last)
     total = total + tonumber(call('HGET', key('rows'), pane))
   end
   return total
+end
+
+local function role_is_held(fence)
+  local role = call('HMGET', key('role'), 'fence', 'until')
+  return role[1] == fence and role[2] > now()
 end
 
 -- Revisions stand before the documents, as digits and a colon.

@@ -5,7 +5,7 @@ if call('HEXISTS', key('references'), given.id) == 0 then
 end
 call('HSET', key('references'), given.id, given.row)
 if given.document then
-  call('HSET', key('documents'), given.id, given.document)
+  call('HSET', key('documents'), given.id, blob(given.document))
 elseif given.state ~= 'ready' then
   call('HDEL', key('documents'), given.id)
 end

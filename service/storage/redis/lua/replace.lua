@@ -23,11 +23,11 @@ for _, part in ipairs(given.parts) do
     end
   else
     call('HINCRBY', key('rows'), given.pane, call('HGET', key('rows'), part.pane))
-    call('HINCRBY', key('late'), given.pane, call('HGET', key('late'), part.pane))
+    call('HINCRBY', key('late'), given.pane, call('HGET', key('late'), part.pane) or 0)
     drop_pane(part.pane)
   end
 end
-call('LPUSH', payloads, given.payload)
+call('LPUSH', payloads, blob(given.payload))
 call('HSET', key('folds'), given.pane, call('HINCRBY', key('row'), 'folds', 1))
 call('SADD', key('summed'), given.pane)
 if call('LLEN', payloads) == 1 then
