@@ -121,6 +121,11 @@ class Senders:
                     self._acknowledged(batch, answer, sent)
                     return True
                 sent.failed(status)
+                if (
+                    batch.key is None and b"is not known" in answer
+                ):  # of a sidecar whose centre went at the wrong moment
+                    sent.unanswered.append(batch.number)
+                    return True
                 if status not in {429, 503}:
                     sent.wrong.append((batch.number, status, answer[:500]))
                     return False

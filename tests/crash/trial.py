@@ -47,16 +47,35 @@ def make_reference(folder, seed):
 
 
 class Trial:
-    """Services that share a store, with their senders and their receiver."""
+    """Services that share a store, with their senders and their receiver.
 
-    def __init__(self, folder, reference, *, seed, services=1, refuses=0.0, event_s_per_s=None, streams=STREAMS):
+    With sidecars, rows are sent to these alone, and they send counts to the first service.
+    """
+
+    def __init__(
+        self, folder, reference, *, seed, services=1, sidecars=0, refuses=0.0, event_s_per_s=None, streams=STREAMS
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.seed = folder, seed
         self.inbox = Inbox(refuses=refuses, seed=seed)
         (folder / "driftline.yaml").write_text(json.dumps(_configuration(reference, self.inbox)))
         self.services = [Victim(folder) for _ in range(services)]
-        ports = [service.port for service in self.services]
+        self.sidecars = [self._sidecar(number) for number in range(sidecars)]
+        ports = [place.port for place in self.sidecars or self.services]
         self.senders = Senders(seed, streams, ports, event_s_per_s=event_s_per_s)
+
+    def _sidecar(self, number):
+        folder = self.folder / f"sidecar{number}"
+        folder.mkdir()
+        (folder / "driftline.yaml").write_text("{}")
+        sidecar = Victim(folder)
+        sidecar.environment = {"DRIFTLINE_STORE_URL": f"http://{HOST}:{self.services[0].port}"}
+        return sidecar
+
+    @property
+    def processes(self):
+        """Those that a harm may come to."""
+        return [*self.services, *self.sidecars]
 
     @property
     def database(self):
@@ -134,8 +153,8 @@ class Trial:
         return self
 
     def __exit__(self, *_):
-        for service in self.services:
-            service.kill()
+        for process in self.processes:
+            process.kill()
         self.inbox.close()
 
 

@@ -22,7 +22,11 @@ __all__ = ["Centre", "Heard", "Patience"]
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+_REFUSED_FOR_NOW: Final = frozenset({408, 429, 503})  # by the centre itself, which has done nothing
 _UNKNOWN_KEY, _FORBIDDEN = 401, 403
+_IN_DOUBT: Final = (
+    "; whether the rows were counted is not known: send them again only with the Idempotency-Key they had"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,44 +139,60 @@ class Centre:
         return heard
 
     async def _asked(self, request: httpx.Request, call_s: float) -> Heard:
-        why = "the centre does not answer in time"
+        why, in_doubt, under_way = "the centre does not answer in time", False, False
         backoff_s = self._patience.backoff_s
         try:
             async with asyncio.timeout(call_s):
                 while True:
-                    heard, why, wait_s = await self._try(request)
-                    if heard is not None:
-                        return heard
-                    await asyncio.sleep(max(wait_s, self._rng.uniform(backoff_s / 2, backoff_s)))
+                    under_way = True
+                    outcome = await self._try(request)
+                    under_way = False
+                    if isinstance(outcome, Heard):
+                        return outcome
+                    why, in_doubt = outcome.why, in_doubt or outcome.in_doubt
+                    await asyncio.sleep(max(outcome.wait_s, self._rng.uniform(backoff_s / 2, backoff_s)))
                     backoff_s = min(backoff_s * 2, self._patience.backoff_max_s)
         except TimeoutError:
-            raise StoreUnavailableError(why) from None
+            raise StoreUnavailableError(
+                why + (_IN_DOUBT if (in_doubt or under_way) and request.method == "POST" else "")
+            ) from None
 
-    async def _try(self, request: httpx.Request) -> tuple[Heard | None, str, float]:
-        """An answer; or why there is none, and how long the centre asked to be left alone."""
+    async def _try(self, request: httpx.Request) -> "Heard | _Silence":
         asked_us = self._clock.local_us()
         try:
             answer = await self._client.send(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            return _Silence(f"the centre cannot be reached ({type(error).__name__})", in_doubt=False)
         except httpx.TimeoutException:
-            return None, "the centre does not answer in time", 0.0
+            return _Silence("the centre does not answer in time", in_doubt=True)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            return None, f"the centre cannot be reached ({type(error).__name__})", 0.0
-        status, kind = answer.status_code, answer.headers.get("content-type", "").partition(";")[0]
+            return _Silence(f"the centre does not answer ({type(error).__name__})", in_doubt=True)
+        status = answer.status_code
+        is_problem = answer.headers.get("content-type", "").partition(";")[0] == _PROBLEM
         if status in _AGAIN:
-            return None, f"the centre answers {status}", _wait_of(answer)
-        if kind == _PROBLEM and status in {_UNKNOWN_KEY, _FORBIDDEN}:
+            own_refusal = is_problem and status in _REFUSED_FOR_NOW
+            return _Silence(f"the centre answers {status}", in_doubt=not own_refusal, wait_s=_wait_of(answer))
+        if is_problem and status in {_UNKNOWN_KEY, _FORBIDDEN}:
             raise StoreUnavailableError(f"the centre answers {status}: the key does not open what a sidecar needs")
-        own = kind == _PROBLEM if status >= 400 else status == 200  # noqa: PLR2004 - of HTTP
-        if not own:
-            return None, f"what answers at the address of the centre ({status}) is not a Driftline", 0.0
-        heard = Heard(
+        if not (is_problem if status >= 400 else status == 200):  # noqa: PLR2004 - of HTTP
+            why = f"what answers at the address of the centre ({status}) is not a Driftline"
+            return _Silence(why, in_doubt=False)
+        return Heard(
             status=status,
             body=answer.content,
-            detail=_detail_of(answer) if kind == _PROBLEM else "",
+            detail=_detail_of(answer) if is_problem else "",
             asked_us=asked_us,
             heard_us=self._clock.local_us(),
         )
-        return heard, "", 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Why there is no answer, whether the request may have been carried out, and how long the centre wants to be left alone."""
+
+    why: str
+    in_doubt: bool
+    wait_s: float = 0.0
 
 
 def _wait_of(answer: httpx.Response) -> float:
