@@ -1,4 +1,4 @@
-"""The ASGI application of a sidecar: the route of rows, health and metrics. All else is asked of the centre."""
+"""The ASGI application of a sidecar: the route of rows, health, metrics, a page. All else is asked of the centre."""
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from service.api.inferences import ROUTE, Inferences
 from service.api.operations import router as operations
 from service.api.plane import control_plane
 from service.api.response import Respond
+from service.api.sidecar_page import SidecarDocument
+from service.api.sidecar_page import router as page
 
 __all__ = ["SidecarApplication", "SidecarContext"]
 
@@ -26,6 +28,7 @@ class SidecarContext:
     ready: Callable[[], Awaitable[str | None]]
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
     info: dict[str, Any]
+    standing: Callable[[], SidecarDocument]
 
 
 class SidecarApplication:
@@ -45,7 +48,7 @@ class SidecarApplication:
     ) -> None:
         self._inferences = inferences
         self._control = Guard(
-            control_plane(context, version, (operations,), (ROUTE,)), context.access, context.limits, observe
+            control_plane(context, version, (operations, page), (ROUTE,)), context.access, context.limits, observe
         )
 
     async def __call__(

@@ -18,6 +18,7 @@ from service.api.inferences import Inferences
 from service.api.intake import Intake
 from service.api.plane import operations_only
 from service.api.sidecar import SidecarApplication, SidecarContext
+from service.api.sidecar_page import SidecarDocument, SidecarModel, SidecarVersion
 from service.app.bounds import control_limits, ingest_limits, key_ring
 from service.app.following import Following
 from service.app.relaying import Relaying
@@ -30,6 +31,7 @@ from service.ports import Clock
 from service.registry.models import LiveModel, Registry
 from service.settings import Settings
 from service.storage.upstream import Patience, UpstreamStore
+from service.windows.times import format_instant
 
 __all__ = ["Sidecar"]
 
@@ -78,6 +80,7 @@ class Sidecar:
             ready=self._not_ready,
             metrics=self._metrics,
             info={"version": _VERSION},
+            standing=self._standing,
         )
         inferences = Inferences(
             registry=self.registry,
@@ -130,8 +133,10 @@ class Sidecar:
         structlog.get_logger().info("stopped")
 
     async def _unknown(self, model: str) -> LiveModel | None:
-        """A model that was not asked for before; it is followed from now on."""
+        """A model that was not asked for before; it is followed from now on. The centre may make one that it does not know."""
         await self.registry.refresh(model)
+        if self.registry.get(model) is None and await self.store.introduce(model):
+            await self.registry.refresh(model)
         return self.registry.get(model)
 
     async def _not_ready(self) -> str | None:
@@ -145,11 +150,35 @@ class Sidecar:
             return str(error)
         return None
 
+    def _standing(self) -> SidecarDocument:
+        sent_at_us = self.store.sent_at_us
+        return SidecarDocument(
+            version=_VERSION,
+            centre=self.settings.store.place,
+            up=bool(self.store.up),
+            pending_rows=self.buffer.rows,
+            oldest_pending_seconds=self.oldest_pending_s,
+            dropped_rows=self.relaying.dropped_rows,
+            last_sent=None if sent_at_us is None else format_instant(sent_at_us),
+            models=[
+                SidecarModel(
+                    model=name,
+                    versions=[
+                        SidecarVersion(
+                            version=version.version, reference_id=None if version.active is None else version.active.id
+                        )
+                        for version in live.versions.values()
+                    ],
+                )
+                for name, live in sorted(self.registry.models.items())
+            ],
+        )
+
     async def _metrics(self, accept: str) -> tuple[bytes, str]:
         sent_at_us = self.store.sent_at_us
         self.upstream.keep_models(self.registry.models)
         self.upstream.stands(
-            up=self.store.up,
+            up=bool(self.store.up),
             pending_rows=self.buffer.rows,
             oldest_pending_s=self.oldest_pending_s,
             last_sent_s=None if sent_at_us is None else sent_at_us / _US_PER_S,

@@ -308,6 +308,52 @@ def test_a_model_that_the_centre_does_not_know_is_not_known(tmp_path):
     run(scenario)
 
 
+def test_a_centre_that_learns_what_rows_come_for_learns_it_from_sidecars_too(tmp_path):
+    async def scenario():
+        async with (
+            serving(tmp_path, limits={"unknown_models": "learn"}) as centre,
+            fleet_of(centre, tmp_path, 2) as sidecars,
+        ):
+            for sidecar in sidecars:
+                assert (await sidecar.send(rows_of(3), model="new")).json()["accepted"] == 3
+
+            assert await centre.rows("new") == 6
+
+    run(scenario)
+
+
+def test_the_page_of_a_sidecar_says_how_it_stands(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            before = (await sidecar.client.get("/page/sidecar")).json()
+            await centre.model()
+            await sidecar.send(rows_of(5))
+            active = sidecar.sidecar.registry.get("m").version("1").active.id
+            sidecar.wire.cut = True
+            await sidecar.send(ROW)
+            after = (await sidecar.client.get("/page/sidecar")).json()
+
+            assert (before["last_sent"], before["models"]) == (None, [])
+            assert after | {"version": ""} == {
+                "version": "",
+                "centre": "http://centre",
+                "up": False,
+                "pending_rows": 0,
+                "oldest_pending_seconds": 0.0,
+                "dropped_rows": 0,
+                "last_sent": "2026-03-02T12:00:00Z",
+                "models": [{"model": "m", "versions": [{"version": "1", "reference_id": active}]}],
+            }
+            page = await sidecar.client.get("/")
+            assert b"/page/sidecar.js" in page.content
+            for name in ("sidecar.js", "dom.js", "style.css"):
+                assert (await sidecar.client.get(f"/page/{name}")).status_code == 200
+            problem_in(await sidecar.client.get("/page/sidecar.html"), 404)
+            problem_in(await sidecar.client.get("/v1/models"), 404)
+
+    run(scenario)
+
+
 def test_while_the_centre_is_away_senders_are_told_in_time_and_then_it_goes_on(tmp_path):
     async def scenario():
         async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:

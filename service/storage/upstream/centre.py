@@ -79,7 +79,7 @@ class Centre:
         self._patience = patience
         self._rng = rng
         self._closed = False
-        self.up = False
+        self.up: bool | None = None
 
     @classmethod
     def at(

@@ -80,8 +80,8 @@ class UpstreamStore:
         self.sent_at_us: int | None = None
 
     @property
-    def up(self) -> bool:
-        """Whether the centre answered when it was last asked."""
+    def up(self) -> bool | None:
+        """Whether the centre answered when it was last asked; None before the first time."""
         return self._centre.up
 
     async def now_us(self) -> int:
@@ -131,6 +131,11 @@ class UpstreamStore:
             self._forget(gone)
         return {name: epoch for name, epoch in document.epochs.items() if name in self._asked}
 
+    async def introduce(self, model: str) -> bool:
+        """Name a model to the centre that it does not know; whether it does then, as where it makes those that rows come for."""
+        nothing = Commit(model=model, epoch=0, deltas=())
+        return (await self._post(nothing)).status != _NOT_FOUND
+
     async def reference_document(self, model: str, reference_id: str) -> bytes | None:
         """A reference's file."""
         path = f"/v1/models/{quote(model)}/references/{quote(reference_id)}/file"
@@ -151,12 +156,7 @@ class UpstreamStore:
         return f"{self._name}.{self._batches}"
 
     async def _commit(self, commit: Commit) -> Committed:
-        heard = await self._centre.ask(
-            "POST",
-            f"/v1/models/{quote(commit.model)}/counts",
-            content=encode_counts(commit, self._batch()),
-            headers=_COUNTS_HEADERS,
-        )
+        heard = await self._post(commit)
         if heard.status in {_NOT_FOUND, _CONFLICT}:  # the model is another by now, or gone: who asks for it is told
             self._progress.pop(commit.model, None)
             return _STALE
@@ -169,6 +169,14 @@ class UpstreamStore:
         if answer.counted:
             return Committed(status="committed")
         return Committed(status="duplicate", known=[known.mark() for known in answer.known])
+
+    async def _post(self, commit: Commit) -> Heard:
+        return await self._centre.ask(
+            "POST",
+            f"/v1/models/{quote(commit.model)}/counts",
+            content=encode_counts(commit, self._batch()),
+            headers=_COUNTS_HEADERS,
+        )
 
     def _read(self, heard: Heard, kind: type[_T]) -> _T:
         if heard.status != _OK:
