@@ -6,7 +6,8 @@ A store keeps counts and decisions, never rows. Every method is atomic by itself
 within that model alone, so that an adapter may shard by model. Any number of processes may use one store at a time: nobody
 relies on what was read before, but says in the write what it relied on (an epoch, a number of rows, a revision), and is
 told if that has changed. Adapters raise `StoreUnavailableError` and nothing else when the store cannot be reached, is full,
-or is read-only; then nothing of the call has been written.
+or is read-only; then nothing of the call has been written, unless the wire broke after it was sent: then all of it or nothing
+has, and nobody knows. So what must not be done twice says what it relied on, or bears a key.
 
 Times are microseconds since the epoch, UTC. Documents are opaque bytes to the store.
 """
@@ -160,6 +161,9 @@ class Commit:
     newest_us : mapping of str to int
         Largest event time of the counted rows, by version.
     tally : Tally
+    rows_id : str
+        Of these rows, however they are counted, if they may be sent again after `StoreUnavailableError`; empty if not. Where an
+        answer can be lost, a repeat within five minutes is answered as the first one was.
     """
 
     model: str
@@ -168,6 +172,7 @@ class Commit:
     marks: Sequence[Mark] = ()
     newest_us: Mapping[str, int] = field(default_factory=dict)
     tally: Tally = _NO_TALLY
+    rows_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,8 @@ __all__ = ["Service"]
 
 _VERSION = version_of("driftline")
 _PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"  # noqa: S105 - its name
+_PROBE_S = 2.0
+"""For so long a probe or a scrape waits for the store: both are given up soon, and have something to say without it."""
 
 
 class Service:
@@ -268,9 +270,12 @@ class Service:
         if self.settings.server.readiness == "sidecar":
             return None
         try:
-            await self.store.check()
+            async with asyncio.timeout(_PROBE_S):
+                await self.store.check()
         except StoreUnavailableError as error:
             return str(error)
+        except TimeoutError:
+            return f"the store does not answer within {_PROBE_S:.0f} s"
         return None
 
     async def _metrics(self, accept: str) -> tuple[bytes, str]:
@@ -282,8 +287,10 @@ class Service:
         for model in self.registry.models:
             self.own.add_model(model)
         try:
-            self.own.outbox(await self.store.outbox_counts())
-        except StoreUnavailableError:
+            async with asyncio.timeout(_PROBE_S):
+                self.own.outbox(await self.store.outbox_counts())
+        except (StoreUnavailableError, TimeoutError):
+            self.own.outbox({})  # what was known is not known any more
             self.watching.store_failed("outbox_counts")
         body, content_type = render(self._collectors, self._drift, accept)
         self.own.scraped(time.perf_counter() - started)

@@ -5,9 +5,12 @@ are counted again. A request that breaks, or whose key is known, costs the other
 """
 
 import asyncio
+import secrets
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -76,6 +79,8 @@ class Waiting:
     size_bytes : int
     asker : Asker or None
         None if its sender does not wait for the commit.
+    number : int
+        If nobody waits: no other request of the buffer has it.
 
     Attributes
     ----------
@@ -86,14 +91,15 @@ class Waiting:
         Whether its fate is settled: what is counted must never be counted again.
     """
 
-    __slots__ = ("asker", "ended", "key", "pending", "rows", "size_bytes")
+    __slots__ = ("asker", "ended", "key", "number", "pending", "rows", "size_bytes")
 
-    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None) -> None:
+    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0) -> None:
         self.pending = pending
         self.size_bytes = size_bytes
         self.asker = asker
         self.rows = pending.rows
         self.key = None if pending.key is None else pending.key.key
+        self.number = number
         self.ended = False
 
 
@@ -124,25 +130,25 @@ class Rounds:
         self.registry = registry
         self.reached = Reached(store)
         self.on_commit = on_commit
+        self.process = secrets.token_hex(8)
         self._watcher = watcher
         self.tallied = tallied
 
-    async def commit(self, group: Sequence[Waiting]) -> None:
-        """Give each request of a group its answer."""
+    async def commit(self, group: Sequence[Waiting]) -> list[Waiting]:
+        """Give each request of a group its answer; those whose senders do not wait, and for which the store was not there."""
         try:
             await _Round(self, group).run()
         except StoreUnavailableError as error:
             self._watcher.store_failed("commit")
             for waiting in group:
-                self.fail(waiting, error)
+                if waiting.asker is not None:
+                    self.fail(waiting, error)
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
             if len(group) > 1:
-                for waiting in group:
-                    if not waiting.ended:
-                        await self.commit([waiting])
-                return
+                return [left for one in group if not one.ended for left in await self.commit([one])]
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
+        return [waiting for waiting in group if not waiting.ended]
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
         """Answer requests of a model."""
@@ -190,8 +196,8 @@ class _Round:
         rounds = self._rounds
         now_us = await rounds.store.now_us()
         attempts: list[_Attempt] = []
-        by_model = sorted(self._left, key=lambda waiting: waiting.pending.model)
-        for name, some in groupby(by_model, key=lambda waiting: waiting.pending.model):
+        by_commit = sorted(self._left, key=_commit_of)
+        for (name, _), some in groupby(by_commit, key=_commit_of):
             live = rounds.registry.get(name)
             if live is None:
                 for waiting in some:
@@ -207,7 +213,7 @@ class _Round:
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
     ) -> "_Attempt":
-        attempt = _Attempt(live=live, tallied=self._rounds.tallied, again=again)
+        attempt = _Attempt(live=live, again=again, process=self._rounds.process, tallied=self._rounds.tallied)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -269,6 +275,13 @@ class _Attempt:
     deltas: list[Delta] = field(default_factory=list)
     newest_us: dict[str, int] = field(default_factory=dict)
     answers: list[tuple[Waiting, Answer]] = field(default_factory=list)
+    process: str
+
+    @property
+    def rows_id(self) -> str:
+        """Of rows that nobody waits for; the same whenever and by whatever they are counted."""
+        numbers = sorted(one.number for one, _ in self.answers if one.asker is None)
+        return self.process + blake2b(array("Q", numbers).tobytes(), digest_size=16).hexdigest() if numbers else ""
 
     @property
     def marks(self) -> list[Mark]:
@@ -308,7 +321,13 @@ class _Attempt:
             marks=self.marks,
             newest_us=self.newest_us,
             tally=self.tally,
+            rows_id=self.rows_id,
         )
+
+
+def _commit_of(waiting: Waiting) -> tuple[str, bool]:
+    """Of one commit are requests for one model that are all waited for, or all sent again if the store is away."""
+    return waiting.pending.model, waiting.asker is None
 
 
 def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting]]:

@@ -1,11 +1,12 @@
 import random
 from functools import partial
 
-from fleet_rounds import trouble
-from proof import prove
+from fleet_rounds import WAYS, proved, trouble
 
 
-def test_three_sidecars_and_their_centre_killed_and_stopped_give_the_verdicts_of_one_process(tmp_path):
-    outcome = prove(tmp_path, partial(trouble, rounds=6, rng=random.Random(4)), seed=4, sidecars=3, quick=True)
+def test_three_replicas_to_which_everything_happens_give_the_counts_and_verdicts_of_one_process(tmp_path):
+    harm = partial(trouble, rounds=len(WAYS), rng=random.Random(3), quick=True)
+
+    outcome = proved(tmp_path, harm, 3, quick=True, event_s_per_s=1_200)
 
     assert not outcome.faults, str(outcome)

@@ -7,6 +7,7 @@
 local call = redis.call
 local given = cmsgpack.unpack(ARGV[1])
 local TICKETS_KEPT_MS = 300000
+local keeps_ticket = true
 local PANE_CHARS = 40
 local ARGUMENTS = 3
 
