@@ -160,10 +160,10 @@ class Commit:
     marks : sequence of Mark
     newest_us : mapping of str to int
         Largest event time of the counted rows, by version.
+    tally : Tally
     rows_id : str
         Of these rows, however they are counted, if they may be sent again after `StoreUnavailableError`; empty if not. Where an
         answer can be lost, a repeat within five minutes is answered as the first one was.
-    tally : Tally
     """
 
     model: str
@@ -171,8 +171,8 @@ class Commit:
     deltas: Sequence[Delta]
     marks: Sequence[Mark] = ()
     newest_us: Mapping[str, int] = field(default_factory=dict)
-    rows_id: str = ""
     tally: Tally = _NO_TALLY
+    rows_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,9 @@ __all__ = ["Sidecar"]
 
 _VERSION: Final = version_of("driftline")
 _KEY_VARIABLE: Final = "DRIFTLINE_STORE_KEY"
+_AGAIN_FOR_S: Final = 12 * 3600.0
+"""Half as long as a centre remembers batches by default (`limits.idempotency_retention`)."""
+
 _US_PER_S: Final = 1_000_000
 
 
@@ -72,6 +75,7 @@ class Sidecar:
             self.relaying,
             Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
             tallied=True,
+            again_for_s=_AGAIN_FOR_S,
         )
         access = key_ring(settings)
         self.context = SidecarContext(

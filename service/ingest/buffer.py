@@ -73,10 +73,12 @@ class CommitBuffer:
     limits : Limits
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
-    monotonic_s : callable
-        What is sent again is timed by it.
     tallied : bool
         Whether the store is told of the fates of rows.
+    again_for_s : float
+        For so long rows that may have arrived are sent again: less than the store knows a commit for.
+    monotonic_s : callable
+        What is sent again is timed by it.
     """
 
     def __init__(
@@ -87,8 +89,9 @@ class CommitBuffer:
         limits: Limits,
         *,
         on_commit: Callable[[set[str]], None] = lambda _: None,
-        monotonic_s: Callable[[], float] = time.monotonic,
         tallied: bool = False,
+        again_for_s: float = _AGAIN_FOR_S,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rounds = Rounds(store, registry, watcher, on_commit, tallied=tallied)
         self._watcher = watcher
@@ -98,10 +101,11 @@ class CommitBuffer:
         self._received: deque[Waiting] = deque()
         self._received_first = False
         self._numbers = itertools.count()
+        self._taken: list[Waiting] = []
         self._kept: list[Waiting] = []
         """Rows that were acknowledged on receipt and sent, when the store was not there."""
+        self._again_for_s = again_for_s
         self._kept_since_s = self._again_at_s = 0.0
-        self._taken: list[Waiting] = []
         self._rows = 0
         self._bytes = 0
         self._expected = 0
@@ -119,12 +123,8 @@ class CommitBuffer:
     @property
     def oldest_us(self) -> int | None:
         """When the oldest of them were received."""
-        first = [
-            waiting[0].pending.received_us
-            for waiting in (self._taken, self._kept, self._queue, self._received)
-            if waiting
-        ]
-        return min(first, default=None)
+        firsts = [some[0] for some in (self._taken, self._kept, self._received, self._queue) if some]
+        return min((waiting.pending.received_us for waiting in firsts), default=None)
 
     def forget(self, model: str) -> None:
         """Forget a model that is gone."""
@@ -251,7 +251,7 @@ class CommitBuffer:
         left = await self._rounds.commit(group)
         self._taken = []
         ended_s = self._monotonic_s()
-        if left and not self._closing and ended_s - since_s < _AGAIN_FOR_S:
+        if left and not self._closing and ended_s - since_s < self._again_for_s:
             self._kept, self._kept_since_s, self._again_at_s = left, since_s, ended_s + _AGAIN_S
             group = [waiting for waiting in group if waiting.ended]
         elif left:

@@ -213,7 +213,7 @@ class _Round:
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
     ) -> "_Attempt":
-        attempt = _Attempt(live=live, tallied=self._rounds.tallied, again=again, process=self._rounds.process)
+        attempt = _Attempt(live=live, again=again, process=self._rounds.process, tallied=self._rounds.tallied)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -320,8 +320,8 @@ class _Attempt:
             deltas=self.deltas,
             marks=self.marks,
             newest_us=self.newest_us,
-            rows_id=self.rows_id,
             tally=self.tally,
+            rows_id=self.rows_id,
         )
 
 

@@ -126,8 +126,7 @@ class Senders:
                     self._repeat(stream, batch, headers, body, sent, rng)
                     return True
                 sent.failed(status)
-                # A 503 may be of a store whose answer was lost, a 404 of a sidecar whose centre went at the wrong moment.
-                if batch.key is None and (status in self._doubtful or b"is not known" in answer):
+                if batch.key is None and status in self._doubtful:
                     sent.unanswered.append(batch.number)
                     return True
                 if status not in {429, 503}:

@@ -72,9 +72,9 @@ class Trial:
         for number, service in enumerate(self.services):
             service.environment |= self.place.environment(number)
         self.sidecars = [self._sidecar(number) for number in range(sidecars)]
-        ports = [process.port for process in self.sidecars or self.services]
+        ports = [taker.port for taker in self.sidecars or self.services]
         # Over a wire a 503 may mean that the answer of the store was lost.
-        doubtful = set() if isinstance(self.place, FilePlace) else {503}
+        doubtful = set() if isinstance(self.place, FilePlace) and not sidecars else {503}
         self.senders = Senders(seed, streams, ports, event_s_per_s=event_s_per_s, doubtful=doubtful)
 
     def _sidecar(self, number):

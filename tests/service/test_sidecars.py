@@ -375,6 +375,119 @@ def test_while_the_centre_is_away_senders_are_told_in_time_and_then_it_goes_on(t
     run(scenario)
 
 
+RECEIVED = {"ack": "received"}
+
+
+def test_rows_acknowledged_on_receipt_wait_for_a_centre_that_is_away_and_arrive_once(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model(configuration=RECEIVED)
+            assert (await sidecar.send(ROW)).status_code == 200
+            await until(lambda: arrived(centre, 1))
+            sidecar.wire.lost = 1.0  # what is under way arrives, and nobody here is told
+            await sidecar.send(rows_of(20))
+            await until(lambda: arrived(centre, 21))
+            sidecar.wire.lost, sidecar.wire.cut = 0.0, True
+            for _ in range(10):
+                assert (await sidecar.send(rows_of(3))).status_code == 200
+            centre.clock.us += 5_000_000
+            assert await sidecar.metric("driftline_upstream_pending_rows") == 50
+            assert await sidecar.metric("driftline_upstream_oldest_pending_seconds") == 5
+
+            sidecar.wire.cut = False
+            await until(lambda: settled(sidecar))
+
+            assert await centre.rows() == 51
+            assert await sidecar.metric("driftline_upstream_dropped_rows_total") == 0
+            assert await sidecar.metric("driftline_upstream_sent_rows_total") == 51
+
+    async def arrived(centre, rows):
+        return await centre.rows() == rows
+
+    async def settled(sidecar):
+        return await sidecar.metric("driftline_upstream_pending_rows") == 0
+
+    run(scenario)
+
+
+def test_what_finds_no_room_while_the_centre_is_away_is_dropped_and_counted(tmp_path):
+    async def scenario():
+        async with (
+            serving(tmp_path) as centre,
+            beside(centre, tmp_path, limits={"buffer_rows_max": 30}) as sidecar,
+        ):
+            await centre.model(configuration=RECEIVED)
+            sidecar.wire.cut = False
+            await sidecar.send(ROW)
+            sidecar.wire.cut = True
+
+            answers = [await sidecar.send(rows_of(10)) for _ in range(6)]
+            dropped = await sidecar.metric("driftline_upstream_dropped_rows_total")
+            taken = sum(answer.status_code == 200 for answer in answers)
+            for answer in answers[taken:]:
+                problem_in(answer, 429)
+            sidecar.wire.cut = False
+
+            async def settled():
+                return await centre.rows() == 1 + 10 * taken
+
+            await until(settled)
+            assert taken in {3, 4}
+            assert dropped == 60 - 10 * taken
+            assert (await sidecar.client.get("/page/sidecar")).json()["dropped_rows"] == dropped
+
+    run(scenario)
+
+
+def test_rows_that_wait_while_the_reference_changes_are_counted_by_the_one_of_their_time(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            first = await centre.model(configuration=TIMED | RECEIVED)
+            before, after = timed(rows_of(30), NOW_US, -1_000_000), timed(rows_of(20), NOW_US + 10_000_000, 1_000_000)
+            assert (await sidecar.send(before[:1])).status_code == 200
+            sidecar.wire.cut = True
+            for rows in (before[1:], after):
+                assert (await sidecar.send(rows)).status_code == 200
+            centre.clock.us += MINUTE_US
+            answer = await centre.client.post(
+                "/v1/models/m/references",
+                content=reference_file(seed=1),
+                headers={"content-type": REFERENCE_TYPE},
+                params={"activate": "false"},
+            )
+            second = answer.json()["id"]
+            path = f"/v1/models/m/references/{second}/activate"
+            assert (await centre.client.post(path, json={"from_time": "2026-03-02T12:00:05Z"})).status_code == 200
+            sidecar.wire.cut = False
+            live = centre.service.registry.get("m").version("1")
+
+            async def rows_by(reference_id):
+                windows = await centre.store.rows_by_window(live.series(reference_id), -EVER, EVER)
+                return sum(rows for _, rows in windows)
+
+            async def all_there():
+                return await rows_by(first["id"]) + await rows_by(second) == 50
+
+            await until(all_there)
+            assert (await rows_by(first["id"]), await rows_by(second)) == (30, 20)
+
+    run(scenario)
+
+
+def test_a_sidecar_that_ends_while_its_centre_is_away_gives_up_what_waits_in_bounded_time(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre:
+            async with beside(centre, tmp_path) as sidecar:
+                await centre.model(configuration=RECEIVED)
+                await sidecar.send(ROW)
+                sidecar.wire.cut = True
+                await sidecar.send(rows_of(7))
+            assert "rows dropped" in centre.log
+            assert await centre.rows() <= 1
+
+    run(scenario)
+
+
 def test_a_sidecar_starts_before_its_centre(tmp_path):
     async def scenario():
         async with serving(tmp_path) as centre, beside(centre, tmp_path, cut=True) as sidecar:

@@ -150,8 +150,8 @@ class UpstreamStore:
     def _epochs_path(self) -> str:
         return "/v1/counting?" + "&".join(f"model={quote(name)}" for name in sorted(self._asked))
 
-    def _batch(self, commit: Commit) -> str:
-        """Identity of counts, by which they are added once however often they have to be sent."""
+    def _batch(self) -> str:
+        """Identity of counts, by which they are added once however often this one commit has to be sent."""
         self._batches += 1
         return commit.rows_id or f"{self._name}.{self._batches}"
 
@@ -174,7 +174,7 @@ class UpstreamStore:
         return await self._centre.ask(
             "POST",
             f"/v1/models/{quote(commit.model)}/counts",
-            content=encode_counts(commit, self._batch(commit)),
+            content=encode_counts(commit, commit.rows_id or self._batch()),
             headers=_COUNTS_HEADERS,
         )
 
