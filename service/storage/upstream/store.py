@@ -153,7 +153,7 @@ class UpstreamStore:
     def _batch(self) -> str:
         """Identity of counts, by which they are added once however often this one commit has to be sent."""
         self._batches += 1
-        return commit.rows_id or f"{self._name}.{self._batches}"
+        return f"{self._name}.{self._batches}"
 
     async def _commit(self, commit: Commit) -> Committed:
         heard = await self._post(commit)
