@@ -15,7 +15,7 @@ Times are microseconds since the epoch, UTC. Documents are opaque bytes to the s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 __all__ = [
     "LEARNING",
@@ -26,6 +26,7 @@ __all__ = [
     "Commit",
     "Committed",
     "CountsRead",
+    "CountsStore",
     "Delivery",
     "DeliveryState",
     "Delta",
@@ -44,6 +45,7 @@ __all__ = [
     "Settled",
     "Store",
     "Swept",
+    "Tally",
 ]
 
 LEARNING = "learning"
@@ -123,6 +125,29 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Fates of rows, for the metrics of whoever decides over them; no store keeps it.
+
+    Parameters
+    ----------
+    accepted, late : int
+        Rows that were counted, and how many of them were late.
+    rejected : mapping of str to int
+        Rows that were not, by reason.
+    ignored_cells : int
+        Values in columns that nobody knows.
+    """
+
+    accepted: int = 0
+    late: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    ignored_cells: int = 0
+
+
+_NO_TALLY: Final = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """Counts of one model that belong together: all or nothing.
 
@@ -135,6 +160,7 @@ class Commit:
     marks : sequence of Mark
     newest_us : mapping of str to int
         Largest event time of the counted rows, by version.
+    tally : Tally
     rows_id : str
         Of these rows, however they are counted, if they may be sent again after `StoreUnavailableError`; empty if not. Where an
         answer can be lost, a repeat within five minutes is answered as the first one was.
@@ -145,6 +171,7 @@ class Commit:
     deltas: Sequence[Delta]
     marks: Sequence[Mark] = ()
     newest_us: Mapping[str, int] = field(default_factory=dict)
+    tally: Tally = _NO_TALLY
     rows_id: str = ""
 
 
@@ -153,11 +180,13 @@ class Committed:
     """What became of a commit.
 
     `committed`: all of it is in the store. Otherwise nothing is: `duplicate` (some marks were known; they are in `known`,
-    as they were stored), `stale` (the model's epoch has moved on, or the model is gone).
+    as they were stored), `stale` (the model's epoch has moved on, or the model is gone), `refused` (a store that judges what it
+    is sent will never take this, for a `reason`).
     """
 
-    status: Literal["committed", "duplicate", "stale"]
+    status: Literal["committed", "duplicate", "stale", "refused"]
     known: Sequence[Mark] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,8 +482,8 @@ class Swept:
     """Marks dropped for their number, before their time."""
 
 
-class Store(Protocol):
-    """Everything that must outlive a process."""
+class CountsStore(Protocol):
+    """What rows need on their way to be counted: a sidecar has no more of a store than this."""
 
     async def now_us(self) -> int:
         """Time by the store's clock."""
@@ -468,12 +497,6 @@ class Store(Protocol):
         """Finish what was begun, and let go of the store."""
         ...
 
-    async def backup(self, path: Path) -> None:
-        """Write a consistent copy that another store of the same kind can be opened on, while writers go on."""
-        ...
-
-    # counts
-
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Add counts and marks; advance each version's newest event time; touch evaluated base windows.
 
@@ -481,6 +504,32 @@ class Store(Protocol):
         the version's `evaluated_until_us` makes that window dirty, once more each time.
         """
         ...
+
+    async def progress(self, model: str | None = None) -> Sequence[Progress]:
+        """Of every version that has a row; of all models, or one."""
+        ...
+
+    async def model(self, model: str) -> ModelRow | None:
+        """One of them."""
+        ...
+
+    async def epochs(self) -> Mapping[str, int]:
+        """Epoch of each model."""
+        ...
+
+    async def reference_document(self, model: str, reference_id: str) -> bytes | None:
+        """Document of a ready reference."""
+        ...
+
+
+class Store(CountsStore, Protocol):
+    """Everything that must outlive a process."""
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy that another store of the same kind can be opened on, while writers go on."""
+        ...
+
+    # counts
 
     async def marks(self, model: str, keys: Sequence[str]) -> Sequence[Mark]:
         """Those marks that are known."""
@@ -492,10 +541,6 @@ class Store(Protocol):
 
     async def rows_by_window(self, series: Series, first_us: int, last_us: int) -> Sequence[tuple[int, int]]:
         """Start and rows of each base window that starts in [first_us, last_us) and has a row, in order."""
-        ...
-
-    async def progress(self, model: str | None = None) -> Sequence[Progress]:
-        """Of every version that has a row; of all models, or one."""
         ...
 
     async def sweep(
@@ -511,14 +556,6 @@ class Store(Protocol):
 
     async def models(self) -> Sequence[ModelRow]:
         """All of them, by name."""
-        ...
-
-    async def model(self, model: str) -> ModelRow | None:
-        """One of them."""
-        ...
-
-    async def epochs(self) -> Mapping[str, int]:
-        """Epoch of each model."""
         ...
 
     async def put_model(
@@ -541,10 +578,6 @@ class Store(Protocol):
 
     async def reference(self, model: str, reference_id: str) -> ReferenceRow | None:
         """One of them."""
-        ...
-
-    async def reference_document(self, model: str, reference_id: str) -> bytes | None:
-        """Document of a ready reference."""
         ...
 
     async def delete_reference(self, model: str, reference_id: str) -> bool:

@@ -12,11 +12,21 @@ PREFIX = "needs "
 def program(name, package, environment=os.environ):
     """Path of a program; `package` is what Debian calls what it comes with."""
     found = shutil.which(name, path=environment.get("PATH"))
-    if found is not None:
-        return found
+    if found is None:
+        _lacking(name, f"apt-get install {package}", environment)
+    return found
+
+
+def root(what, environment=os.environ):
+    """Return if tests may do what only root may."""
+    if os.geteuid() != 0:
+        _lacking("root", what, environment)
+
+
+def _lacking(name, remedy, environment):
     if environment.get("CI"):
-        pytest.fail(f"{name} is not there, and CI must run everything: .ci/run installs {package}", pytrace=False)
-    pytest.skip(f"{PREFIX}{name} (apt-get install {package})")
+        pytest.fail(f"{name} is not there, and CI must run everything: {remedy}", pytrace=False)
+    pytest.skip(f"{PREFIX}{name} ({remedy})")
 
 
 def not_run(reasons):

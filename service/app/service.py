@@ -1,8 +1,6 @@
 """The parts of the service, put together, started and stopped."""
 
 import asyncio
-import ctypes
-import gc
 import os
 import random
 import secrets
@@ -17,13 +15,17 @@ from prometheus_client import CollectorRegistry
 
 from detectors.learning import Sketch, merged
 from service.alerts.rules import Rules, rules_of
-from service.api.application import Application, operations_only
-from service.api.context import Context, ControlLimits
+from service.api.application import Application
+from service.api.context import Context
+from service.api.counts import Counts, CountsLimits
 from service.api.guard import Guard
 from service.api.inferences import Inferences
-from service.api.intake import IngestLimits, Intake
+from service.api.intake import Intake
 from service.api.models import make_model
+from service.api.plane import operations_only
+from service.app.bounds import control_limits, ingest_limits, key_ring
 from service.app.declared import apply_models
+from service.app.steady import settle_down
 from service.app.watching import Watching
 from service.clock import SystemClock
 from service.domain.durations import parse_duration_s
@@ -35,7 +37,7 @@ from service.evaluation.silence import SilenceWatch
 from service.evaluation.trusting import Trusts
 from service.exporter import DriftSeries, OwnMetrics, render
 from service.ingest.buffer import CommitBuffer, Limits
-from service.ingest.decode import JsonLimits, ParquetLimits
+from service.ingest.gathering import CountsBuffer
 from service.ingest.schemas import Schemas
 from service.ports import Clock, Store
 from service.references.jobs import ReferenceJobs
@@ -44,7 +46,7 @@ from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
 from service.scheduler.roles import Roles
 from service.scheduler.ticks import Kept, Ticks
-from service.settings import AuthSettings, KeyRing, Settings, StoreSettings
+from service.settings import Settings, StoreSettings
 from service.storage.sqlite import SqliteStore
 from service.webhooks import Dispatcher, resolve_targets
 
@@ -54,9 +56,6 @@ _VERSION = version_of("driftline")
 _PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"  # noqa: S105 - its name
 _PROBE_S = 2.0
 """For so long a probe or a scrape waits for the store: both are given up soon, and have something to say without it."""
-
-_GC_THRESHOLD = 25_000, 20, 50
-"""Requests make no cycles: the collector finds next to nothing, and by default looks after every 700 objects."""
 
 
 class Service:
@@ -144,7 +143,10 @@ class Service:
             Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
             on_commit=self.ticks.touch,
         )
-        access = _key_ring(settings)
+        self.counts = CountsBuffer(
+            store, self.watching, bytes_max=int(limits.buffer_bytes_max), on_commit=self.ticks.touch
+        )
+        access = key_ring(settings)
         self.context = Context(
             store=store,
             registry=self.registry,
@@ -154,13 +156,7 @@ class Service:
             trusts=Trusts(evaluators),
             clock=clock,
             access=access,
-            limits=ControlLimits(
-                models_max=limits.models_max,
-                versions_max=limits.versions_max,
-                rows_exposed_min=limits.rows_exposed_min,
-                read_timeout_s=parse_duration_s(limits.silence_timeout),
-                body_timeout_s=parse_duration_s(limits.request_timeout),
-            ),
+            limits=control_limits(limits),
             rules=self._rules,
             targets=frozenset(settings.targets),
             ready=self._not_ready,
@@ -169,14 +165,7 @@ class Service:
             forget=self._forget,
             info={"version": _VERSION},
         )
-        ingest = IngestLimits(
-            body_bytes_max=int(limits.body_bytes_max),
-            inflated_bytes_max=int(limits.inflated_bytes_max),
-            json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
-            parquet=ParquetLimits(rows_max=limits.parquet_rows_max),
-            read_timeout_s=parse_duration_s(limits.silence_timeout),
-            body_timeout_s=parse_duration_s(limits.request_timeout),
-        )
+        ingest = ingest_limits(limits)
         inferences = Inferences(
             registry=self.registry,
             intake=Intake(self.buffer, ingest),
@@ -186,7 +175,21 @@ class Service:
             unknown=self._unknown,
             observe=self.watching.requested,
         )
-        self.application = Application(self.context, inferences, _VERSION, self.watching.requested)
+        counts = Counts(
+            store=store,
+            registry=self.registry,
+            buffer=self.counts,
+            access=access,
+            limits=CountsLimits(
+                body_bytes_max=ingest.body_bytes_max,
+                inflated_bytes_max=ingest.inflated_bytes_max,
+                read_timeout_s=ingest.read_timeout_s,
+                body_timeout_s=ingest.body_timeout_s,
+            ),
+            unknown=self._unknown,
+            observe=self.watching.requested,
+        )
+        self.application = Application(self.context, inferences, counts, _VERSION, self.watching.requested)
 
     @classmethod
     async def open(cls, settings: Settings, environment: Mapping[str, str], clock: Clock | None = None) -> Self:
@@ -219,15 +222,11 @@ class Service:
         await apply_models(self.settings, self.store, self.registry, self.jobs)
         await self.ticks.take_up()
         self.buffer.start()
+        self.counts.start()
         self._delivering = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
         self.ticks.start()
         self._started = True
-        # What lives now lives until the end: the collector need not look at it again.
-        gc.enable()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLD)
-        _give_memory_back()
+        settle_down()
         structlog.get_logger().info(
             "ready",
             models=len(self.registry.models),
@@ -245,6 +244,7 @@ class Service:
         """Commit what waits, end what was begun, and let go of the store."""
         self._stopping = True
         await self.buffer.stop()
+        await self.counts.stop()
         await self.jobs.stop()
         await self.dispatcher.stop()
         if self._started:
@@ -318,18 +318,5 @@ async def _open_store(settings: StoreSettings, environment: Mapping[str, str], c
     return await RedisStore.open(settings.url, clock, password=password, merge_sketches=_merge_sketches)
 
 
-def _give_memory_back() -> None:
-    """Return to the system what the start needed and nobody needs any more: 3 MB of 106, where the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 def _merge_sketches(sketches: Sequence[bytes]) -> bytes:
     return merged([Sketch.from_bytes(sketch) for sketch in sketches]).to_bytes()
-
-
-def _key_ring(settings: Settings) -> KeyRing:
-    if isinstance(settings.auth, AuthSettings):
-        return KeyRing(settings.auth.keys, anonymous=not settings.auth.keys)
-    return KeyRing((), anonymous=True)

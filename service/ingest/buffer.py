@@ -22,7 +22,7 @@ from typing import Final
 from service.errors import DriftlineError, StoreUnavailableError
 from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.rounds import Rounds, Waiting, Watcher
-from service.ports import Store
+from service.ports import CountsStore
 from service.registry.models import Registry
 
 __all__ = ["BufferFullError", "CommitBuffer", "Limits"]
@@ -67,27 +67,33 @@ class CommitBuffer:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     registry : Registry
     watcher : Watcher
     limits : Limits
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    tallied : bool
+        Whether the store is told of the fates of rows.
+    again_for_s : float
+        For so long rows that may have arrived are sent again: less than the store knows a commit for.
     monotonic_s : callable
         What is sent again is timed by it.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: CountsStore,
         registry: Registry,
         watcher: Watcher,
         limits: Limits,
-        on_commit: Callable[[set[str]], None] = lambda _: None,
         *,
+        on_commit: Callable[[set[str]], None] = lambda _: None,
+        tallied: bool = False,
+        again_for_s: float = _AGAIN_FOR_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit)
+        self._rounds = Rounds(store, registry, watcher, on_commit, tallied=tallied)
         self._watcher = watcher
         self._limits = limits
         self._monotonic_s = monotonic_s
@@ -95,8 +101,10 @@ class CommitBuffer:
         self._received: deque[Waiting] = deque()
         self._received_first = False
         self._numbers = itertools.count()
+        self._taken: list[Waiting] = []
         self._kept: list[Waiting] = []
         """Rows that were acknowledged on receipt and sent, when the store was not there."""
+        self._again_for_s = again_for_s
         self._kept_since_s = self._again_at_s = 0.0
         self._rows = 0
         self._bytes = 0
@@ -111,6 +119,12 @@ class CommitBuffer:
     def rows(self) -> int:
         """Rows that wait."""
         return self._rows
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest of them were received."""
+        firsts = [some[0] for some in (self._taken, self._kept, self._received, self._queue) if some]
+        return min((waiting.pending.received_us for waiting in firsts), default=None)
 
     def forget(self, model: str) -> None:
         """Forget a model that is gone."""
@@ -233,9 +247,11 @@ class CommitBuffer:
     async def _commit(self, group: list[Waiting], since_s: float) -> None:
         """Commit a group that was first tried at a time."""
         started_s = self._monotonic_s()
+        self._taken = group
         left = await self._rounds.commit(group)
+        self._taken = []
         ended_s = self._monotonic_s()
-        if left and not self._closing and ended_s - since_s < _AGAIN_FOR_S:
+        if left and not self._closing and ended_s - since_s < self._again_for_s:
             self._kept, self._kept_since_s, self._again_at_s = left, since_s, ended_s + _AGAIN_S
             group = [waiting for waiting in group if waiting.ended]
         elif left:

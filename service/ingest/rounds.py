@@ -7,6 +7,7 @@ are counted again. A request that breaks, or whose key is known, costs the other
 import asyncio
 import secrets
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -20,10 +21,10 @@ from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
 from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.reached import Reached
-from service.ports import Commit, Committed, Delta, Mark, Store
+from service.ports import Commit, Committed, CountsStore, Delta, Mark, Tally
 from service.registry.models import LiveModel, LiveVersion, Registry
 
-__all__ = ["GoneError", "KeyReusedError", "Rounds", "Waiting", "Watcher"]
+__all__ = ["GoneError", "KeyReusedError", "RefusedError", "Rounds", "Waiting", "Watcher"]
 
 _INLINE_CELLS_MAX: Final = 20_000
 """Blocks of more cells than this, about a millisecond of work, are counted in a thread. One that fights for the interpreter lock
@@ -41,6 +42,10 @@ class GoneError(DriftlineError):
 
 class KeyReusedError(DriftlineError):
     """An idempotency key came again with another body."""
+
+
+class RefusedError(DriftlineError):
+    """The store can read the counts of rows and will not have them: to send them again would change nothing."""
 
 
 class Watcher(Protocol):
@@ -103,15 +108,23 @@ class Rounds:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     registry : Registry
     watcher : Watcher
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    tallied : bool
+        Whether the store is told of the fates of rows: where others decide over them.
     """
 
     def __init__(
-        self, store: Store, registry: Registry, watcher: Watcher, on_commit: Callable[[set[str]], None]
+        self,
+        store: CountsStore,
+        registry: Registry,
+        watcher: Watcher,
+        on_commit: Callable[[set[str]], None],
+        *,
+        tallied: bool,
     ) -> None:
         self.store = store
         self.registry = registry
@@ -119,6 +132,7 @@ class Rounds:
         self.on_commit = on_commit
         self.process = secrets.token_hex(8)
         self._watcher = watcher
+        self.tallied = tallied
 
     async def commit(self, group: Sequence[Waiting]) -> list[Waiting]:
         """Give each request of a group its answer; those whose senders do not wait, and for which the store was not there."""
@@ -199,7 +213,7 @@ class _Round:
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
     ) -> "_Attempt":
-        attempt = _Attempt(live=live, again=again, process=self._rounds.process)
+        attempt = _Attempt(live=live, again=again, process=self._rounds.process, tallied=self._rounds.tallied)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -226,6 +240,11 @@ class _Round:
         match result.status:
             case "stale":
                 await rounds.registry.refresh(model)
+            case "refused":
+                structlog.get_logger().error("counts refused", model=model, reason=result.reason)
+                refused = RefusedError(f"the counts of these rows were refused: {result.reason}")
+                for one in (*(one for one, _ in attempt.answers), *attempt.again):
+                    rounds.fail(one, refused)
             case "duplicate":
                 known = {mark.key: mark for mark in result.known}
                 for one, _ in attempt.answers:
@@ -251,6 +270,7 @@ class _Attempt:
     """Counts of one model, with the requests they are of."""
 
     live: LiveModel
+    tallied: bool
     again: Sequence[Waiting]
     deltas: list[Delta] = field(default_factory=list)
     newest_us: dict[str, int] = field(default_factory=dict)
@@ -273,7 +293,24 @@ class _Attempt:
 
     @property
     def worth_it(self) -> bool:
-        return bool(self.deltas) or any(one.pending.key is not None for one, _ in self.answers)
+        if self.deltas or any(one.key is not None for one, _ in self.answers):
+            return True
+        return self.tallied and any(answer.rejected for _, answer in self.answers)
+
+    @property
+    def tally(self) -> Tally:
+        if not self.tallied:
+            return Tally()
+        rejected: Counter[str] = Counter()
+        for _, answer in self.answers:
+            if answer.reasons:
+                rejected.update(answer.reasons)
+        return Tally(
+            accepted=sum(delta.rows for delta in self.deltas),
+            late=sum(answer.late for _, answer in self.answers),
+            rejected=rejected,
+            ignored_cells=sum(one.pending.decoded.ignored_cells for one, _ in self.answers),
+        )
 
     @property
     def commit(self) -> Commit:
@@ -283,6 +320,7 @@ class _Attempt:
             deltas=self.deltas,
             marks=self.marks,
             newest_us=self.newest_us,
+            tally=self.tally,
             rows_id=self.rows_id,
         )
 

@@ -17,6 +17,10 @@ def cross_faults(settings: Settings, targets: Collection[str]) -> Iterator[tuple
         yield ("server", "host"), "without keys wanted a loopback address such as 127.0.0.1; or say `auth: none`"
     if isinstance(settings.auth, AuthSettings):
         yield from _repeated_keys(settings.auth)
+    if settings.store.is_upstream:
+        for section in ("models", "targets"):
+            if getattr(settings, section):
+                yield (section,), "wanted none: a sidecar has its models from the centre, which decides and tells"
     if len(settings.models) > settings.limits.models_max:
         yield ("models",), f"{len(settings.models):,} models; limits.models_max is {settings.limits.models_max:,}"
     for name, model in settings.models.items():

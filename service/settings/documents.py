@@ -85,24 +85,23 @@ class ServerSettings(_Document):
             return self.host == "localhost"
 
 
-def _redis(text: str | None) -> str | None:
+def _store(text: str | None) -> str | None:
     if text is None:
         return text
     try:
         url = urlsplit(text)
-        usable = (
-            url.scheme in {"redis", "rediss"}
-            and bool(url.hostname)
-            and url.port != 0
-            and url.password is None
-            and (url.path in {"", "/"} or (url.path[1:].isascii() and url.path[1:].isdecimal()))
-            and not url.query
-            and not url.fragment
-        )
+        reachable = bool(url.hostname) and url.port != 0 and not url.query and not url.fragment
+        number = url.path.removeprefix("/")
+        is_redis = url.scheme in {"redis", "rediss"} and (not number or (number.isascii() and number.isdecimal()))
+        is_centre = url.scheme in {"http", "https"} and url.username is None
+        usable = reachable and url.password is None and (is_redis or is_centre)
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError("wanted redis://HOST:PORT/NUMBER, or rediss:// for TLS, without a password")
+        raise ValueError(
+            "wanted redis://HOST:PORT/NUMBER, or rediss:// for TLS, or the http(s) address of a central Driftline; "
+            "without a password"
+        )
     return text
 
 
@@ -116,11 +115,18 @@ class StoreSettings(_Document):
         default="process", description="what an acknowledged row survives: a killed process, or a power cut too"
     )
 
-    url: Annotated[str | None, AfterValidator(_redis)] = Field(
+    url: Annotated[str | None, AfterValidator(_store)] = Field(
         default=None,
         description="of a Redis or Valkey that replicas share, in the place of the database: "
-        "redis://USER@HOST:PORT/NUMBER, or rediss:// for TLS; the password is in DRIFTLINE_STORE_PASSWORD",
+        "redis://USER@HOST:PORT/NUMBER, or rediss:// for TLS; the password is in DRIFTLINE_STORE_PASSWORD. Or of a central "
+        "Driftline, http(s)://HOST:PORT, that this one sends its counts to as a sidecar; the API key is in "
+        "DRIFTLINE_STORE_KEY",
     )
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether the store is a central Driftline, and this a sidecar."""
+        return self.url is not None and self.url.startswith("http")
 
     @property
     def place(self) -> str:

@@ -32,6 +32,7 @@ def prove(
     *,
     seed,
     services=1,
+    sidecars=0,
     quick=False,
     place=None,
     event_s_per_s=_EVENT_S_PER_S,
@@ -48,6 +49,8 @@ def prove(
     seed : int
     services : int
         Processes on the one store.
+    sidecars : int
+        Processes beside them that take the rows, and send counts to the first.
     quick : bool
         At the end, claims of processes that were killed are let run out at once.
     place : optional
@@ -65,6 +68,7 @@ def prove(
         reference,
         seed=seed,
         services=services,
+        sidecars=sidecars,
         refuses=_REFUSED_SHARE,
         event_s_per_s=event_s_per_s,
         place=place,
@@ -84,27 +88,27 @@ def prove(
         f"{len(sent[bare.name].unanswered)}, {outcome.counted_unanswered} of them counted"
     )
     outcome.faults += _faults(held, calm, seed, sent, received, last_s=last_s, late=late)
-    outcome.faults += [line for service in trial.services for line in _errors(service.log.read_text())]
+    outcome.faults += [line for service in trial.processes for line in _errors(service.log.read_text())]
     return outcome
 
 
 def _finish(trial, *, quick):
     """Let everything come to its end; the time up to which rows count."""
-    for service in trial.services:
-        service.kill()
+    for process in trial.processes:
+        process.kill()
     if quick:
         trial.let_time_pass()
-    for service in trial.services:
-        service.start()
-    for service in trial.services:
-        service.wait_ready(60)
+    for process in trial.processes:
+        process.start()
+    for process in trial.processes:
+        process.wait_ready(60)
     trial.senders.wait_past(ENOUGH_S, _EVALUATED_S)
     trial.senders.stop()
     last_s = trial.close_windows()
     trial.wait_evaluated(last_s, _EVALUATED_S)
     trial.inbox.refuses = 0.0
     trial.wait_delivered(_LONGEST_CLAIM_S)
-    codes = [service.stop() for service in trial.services]
+    codes = [process.stop() for process in reversed(trial.processes)]  # sidecars before their centre
     assert codes == [0] * len(codes), f"exit codes {codes}"
     return last_s
 

@@ -45,7 +45,10 @@ def make_reference(folder, seed):
 
 
 class Trial:
-    """Services that share a store, with their senders and their receiver."""
+    """Services that share a store, with their senders and their receiver.
+
+    With sidecars, rows are sent to these alone, and they send counts to the first service.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Trial:
         *,
         seed,
         services=1,
+        sidecars=0,
         refuses=0.0,
         event_s_per_s=None,
         streams=STREAMS,
@@ -67,10 +71,24 @@ class Trial:
         self.services = [Victim(folder) for _ in range(services)]
         for number, service in enumerate(self.services):
             service.environment |= self.place.environment(number)
-        ports = [service.port for service in self.services]
+        self.sidecars = [self._sidecar(number) for number in range(sidecars)]
+        ports = [taker.port for taker in self.sidecars or self.services]
         # Over a wire a 503 may mean that the answer of the store was lost.
-        doubtful = set() if isinstance(self.place, FilePlace) else {503}
+        doubtful = set() if isinstance(self.place, FilePlace) and not sidecars else {503}
         self.senders = Senders(seed, streams, ports, event_s_per_s=event_s_per_s, doubtful=doubtful)
+
+    def _sidecar(self, number):
+        folder = self.folder / f"sidecar{number}"
+        folder.mkdir()
+        (folder / "driftline.yaml").write_text("{}")
+        sidecar = Victim(folder)
+        sidecar.environment = {"DRIFTLINE_STORE_URL": f"http://{HOST}:{self.services[0].port}"}
+        return sidecar
+
+    @property
+    def processes(self):
+        """Those that a harm may come to."""
+        return [*self.services, *self.sidecars]
 
     @property
     def database(self):
@@ -126,8 +144,8 @@ class Trial:
         return self
 
     def __exit__(self, *_):
-        for service in self.services:
-            service.kill()
+        for process in self.processes:
+            process.kill()
         self.inbox.close()
         self.place.close()
 

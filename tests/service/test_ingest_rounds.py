@@ -48,7 +48,7 @@ class Scene:
         self.store = FailingStore(MemoryStore(FakeClock(NOW_US), merge_sketches=merge_sketches))
         self.registry = Registry(self.store)
         self.watched = Watched()
-        self.buffer = CommitBuffer(self.store, self.registry, self.watched, limits, on_commit, **kept)
+        self.buffer = CommitBuffer(self.store, self.registry, self.watched, limits, on_commit=on_commit, **kept)
 
     async def begin(self):
         for model in ("a", "b"):

@@ -233,6 +233,23 @@ def test_a_store_may_be_a_redis(load, url):
     assert settings.store.url == settings.store.place == url
 
 
+@pytest.mark.parametrize("url", ["http://centre:8080", "https://driftline.example/behind/a/proxy"])
+def test_a_store_may_be_a_central_driftline(load, url):
+    settings = load(f"store: {{url: '{url}'}}", DRIFTLINE_STORE_KEY="secret")
+
+    assert settings.store.is_upstream
+    assert settings.store.place == url
+
+
+def test_a_sidecar_has_no_models_and_targets_of_its_own(faults):
+    found = faults(
+        "store: {url: 'http://centre:8080'}\nmodels: {m: {}}\n"
+        "targets: {ci: {url: 'https://example.com/hook'}}\nserver: {host: 127.0.0.1}"
+    )
+
+    assert [fault.split(": ", 1)[1].split(":")[0] for fault in found] == ["models", "targets"]
+
+
 def test_without_a_redis_the_place_is_the_database(load, tmp_path):
     assert load("store: {url: null, path: x.db}").store.place == str(tmp_path / "x.db")
 
@@ -242,7 +259,10 @@ def test_without_a_redis_the_place_is_the_database(load, tmp_path):
     [
         "",
         "cache:6379",
-        "http://cache",
+        "ftp://cache",
+        "http://",
+        "https://someone@centre",
+        "https://centre?key=planted-secret",
         "redis://",
         "redis://cache:99999",
         "redis://cache:0",
