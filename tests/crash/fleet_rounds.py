@@ -13,11 +13,12 @@ last bit; every window was evaluated once, every episode and every notice decide
 batches without a key that were refused with 503 nobody knows whether they were counted; each is there once or not at all. From the
 root::
 
-    PYTHONPATH=tests python tests/crash/fleet_rounds.py [--rounds 200] [--seed 1] [--quick]
+    PYTHONPATH=tests python tests/crash/fleet_rounds.py [--rounds 200] [--minutes 60] [--seed 1] [--quick]
 """
 
 import argparse
 import contextlib
+import math
 import random
 import signal
 import sys
@@ -44,13 +45,14 @@ _LATE = ("shuffled", "bare")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=600.0, help="end after so long, if the rounds take longer")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="let leases run out after a second, and claims at the end")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process is left behind
-    harm = partial(
-        trouble, rounds=arguments.rounds, rng=random.Random(arguments.seed), quick=arguments.quick, told=_told
-    )
+    rng = random.Random(arguments.seed)
+    until_s = time.monotonic() + 60 * arguments.minutes
+    harm = partial(trouble, rounds=arguments.rounds, rng=rng, quick=arguments.quick, told=_told, until_s=until_s)
     with tempfile.TemporaryDirectory(prefix="driftline-fleet-") as folder:
         outcome = proved(Path(folder), harm, arguments.seed, quick=arguments.quick)
     print(outcome)
@@ -72,7 +74,7 @@ def proved(folder, harm, seed, *, quick, event_s_per_s=_EVENT_S_PER_S):
     )
 
 
-def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None):
+def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None, until_s=math.inf):
     """Let so many things go wrong, in those ways or in all; how often what."""
     for service in trial.services:
         service.start()
@@ -81,6 +83,9 @@ def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None):
     trial.senders.start()
     happened, cycle = Counter(), []
     for number in range(rounds):
+        if time.monotonic() > until_s:
+            rounds = number
+            break
         time.sleep(rng.uniform(0, _BETWEEN_S))
         if not cycle:
             cycle = rng.sample(ways or WAYS, len(ways or WAYS))  # each as often as the others
