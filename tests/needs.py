@@ -14,9 +14,14 @@ def program(name, package, environment=os.environ):
     found = shutil.which(name, path=environment.get("PATH"))
     if found is not None:
         return found
+    return lacking(name, f"apt-get install {package}", environment)
+
+
+def lacking(name, how, environment=os.environ):
+    """Skip a test for what is not there, or fail in CI; `how` says where it is to be had."""
     if environment.get("CI"):
-        pytest.fail(f"{name} is not there, and CI must run everything: .ci/run installs {package}", pytrace=False)
-    pytest.skip(f"{PREFIX}{name} (apt-get install {package})")
+        pytest.fail(f"{name} is not there, and CI must run everything: {how}", pytrace=False)
+    pytest.skip(f"{PREFIX}{name} ({how})")
 
 
 def not_run(reasons):

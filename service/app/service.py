@@ -7,7 +7,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Self
@@ -15,7 +15,6 @@ from typing import Self
 import structlog
 from prometheus_client import CollectorRegistry
 
-from detectors.learning import Sketch, merged
 from service.alerts.rules import Rules, rules_of
 from service.api.application import Application, operations_only
 from service.api.context import Context, ControlLimits
@@ -24,6 +23,7 @@ from service.api.inferences import Inferences
 from service.api.intake import IngestLimits, Intake
 from service.api.models import make_model
 from service.app.declared import apply_models
+from service.app.stores import open_store
 from service.app.watching import Watching
 from service.clock import SystemClock
 from service.domain.durations import parse_duration_s
@@ -43,14 +43,12 @@ from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
 from service.scheduler.ticks import Kept, Ticks
-from service.settings import AuthSettings, KeyRing, Settings, StoreSettings
-from service.storage.sqlite import SqliteStore
+from service.settings import AuthSettings, KeyRing, Settings
 from service.webhooks import Dispatcher, resolve_targets
 
 __all__ = ["Service"]
 
 _VERSION = version_of("driftline")
-_PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"  # noqa: S105 - its name
 _GC_THRESHOLD = 25_000, 20, 50
 """Requests make no cycles: the collector finds next to nothing, and by default looks after every 700 objects."""
 
@@ -195,7 +193,7 @@ class Service:
         """
         at = clock or SystemClock()
         await asyncio.to_thread(Path.mkdir, settings.store.database.parent, parents=True, exist_ok=True)
-        store = await _open_store(settings.store, environment, clock)
+        store = await open_store(settings.store, environment, clock)
         try:
             return cls(settings, store, at, environment)
         except BaseException:
@@ -291,29 +289,11 @@ class Service:
         self.own.remove_model(model)
 
 
-async def _open_store(settings: StoreSettings, environment: Mapping[str, str], clock: Clock | None) -> Store:
-    if settings.url is None:
-        return await SqliteStore.open(
-            settings.database,
-            clock or SystemClock(),
-            merge_sketches=_merge_sketches,
-            durability=settings.durability,
-        )
-    from service.storage.redis import RedisStore  # noqa: PLC0415 - a tenth of a second that most need not spend
-
-    password = environment.get(_PASSWORD_VARIABLE) or None
-    return await RedisStore.open(settings.url, clock, password=password, merge_sketches=_merge_sketches)
-
-
 def _give_memory_back() -> None:
     """Return to the system what the start needed and nobody needs any more: 3 MB of 106, where the C library can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def _merge_sketches(sketches: Sequence[bytes]) -> bytes:
-    return merged([Sketch.from_bytes(sketch) for sketch in sketches]).to_bytes()
 
 
 def _key_ring(settings: Settings) -> KeyRing:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from service.domain.configuration import ModelConfiguration, Name
 from service.domain.durations import Duration
+from service.domain.redis_address import redis_address
 from service.domain.targets import TargetConfiguration
 
 __all__ = [
@@ -86,23 +87,8 @@ class ServerSettings(_Document):
 
 
 def _redis(text: str | None) -> str | None:
-    if text is None:
-        return text
-    try:
-        url = urlsplit(text)
-        usable = (
-            url.scheme in {"redis", "rediss"}
-            and bool(url.hostname)
-            and url.port != 0
-            and url.password is None
-            and (url.path in {"", "/"} or (url.path[1:].isascii() and url.path[1:].isdecimal()))
-            and not url.query
-            and not url.fragment
-        )
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError("wanted redis://HOST:PORT/NUMBER, or rediss:// for TLS, without a password")
+    if text is not None:
+        redis_address(text)
     return text
 
 
@@ -115,11 +101,35 @@ class StoreSettings(_Document):
     durability: Literal["process", "power"] = Field(
         default="process", description="what an acknowledged row survives: a killed process, or a power cut too"
     )
-
     url: Annotated[str | None, AfterValidator(_redis)] = Field(
         default=None,
         description="of a Redis or Valkey that replicas share, in the place of the database: "
-        "redis://USER@HOST:PORT/NUMBER, or rediss:// for TLS; the password is in DRIFTLINE_STORE_PASSWORD",
+        "redis://USER@HOST:PORT/NUMBER, unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/NAME, "
+        "redis+cluster://HOST:PORT,HOST:PORT; rediss... with TLS",
+    )
+    password_file: Path | None = Field(
+        default=None, description="holds the password of a Redis, which may be in DRIFTLINE_STORE_PASSWORD instead"
+    )
+    sentinel_password_file: Path | None = Field(
+        default=None, description="holds that of its Sentinels; or DRIFTLINE_STORE_SENTINEL_PASSWORD"
+    )
+    tls_ca_file: Path | None = Field(
+        default=None, description="certificates of who is trusted, instead of the authorities that this machine trusts"
+    )
+    tls_certificate_file: Path | None = Field(default=None, description="certificate that a Redis is shown, if it asks")
+    tls_key_file: Path | None = Field(default=None, description="its key, unless that is in the same file")
+    connections_max: int = Field(default=16, ge=1, le=1_000, description="calls of a Redis at a time; more wait")
+    connect_timeout: Duration = Field(default="1s", description="for a connection to a Redis")
+    answer_timeout: Duration = Field(default="2s", description="for an answer of a Redis")
+    call_timeout: Duration = Field(
+        default="5s", description="for all that is tried again, with growing pauses between; then senders hear 503"
+    )
+    tries: int = Field(default=5, ge=0, le=100, description="times that a connection is made anew for a call")
+    replicas_acknowledge: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="replicas of a Redis that must have a write before it is acknowledged (WAIT)",
     )
 
     @property

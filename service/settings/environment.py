@@ -35,8 +35,13 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 } | {f"{_PREFIX}AUTH": ("auth",)}
 """Path of the setting by the name of its variable. `DRIFTLINE_AUTH` can only be `none`."""
 
-OTHER_VARIABLES: Final = ("DRIFTLINE_CONFIG", "DRIFTLINE_KEY", "DRIFTLINE_STORE_PASSWORD")
-"""What commands read themselves: the path of the file, the key of clients, the password of a Redis."""
+OTHER_VARIABLES: Final = (
+    "DRIFTLINE_CONFIG",
+    "DRIFTLINE_KEY",
+    "DRIFTLINE_STORE_PASSWORD",
+    "DRIFTLINE_STORE_SENTINEL_PASSWORD",
+)
+"""What commands read themselves: the path of the file, the key of clients, the passwords of a Redis and its Sentinels."""
 
 _KUBERNETES: Final = (
     re.compile(r"DRIFTLINE(_\w+)?_SERVICE_(HOST|PORT)(_\w+)?="),

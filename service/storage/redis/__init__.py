@@ -31,6 +31,7 @@ Of no model, behind `driftline:{all}:`::
 And `driftline:{l:NAME}:held`, a hash with owner and end of a lease, which expires.
 """
 
+from service.storage.redis.connecting import Connecting
 from service.storage.redis.store import RedisStore
 
-__all__ = ["RedisStore"]
+__all__ = ["Connecting", "RedisStore"]
