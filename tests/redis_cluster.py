@@ -16,7 +16,7 @@ class RedisCluster:
     def __init__(self, n_nodes=3, **settings):
         settings = {"cluster_enabled": "yes", "cluster_node_timeout": NODE_TIMEOUT_MS} | settings
         self.nodes = [RedisServer(cluster_port=str(free_port()), **settings) for _ in range(n_nodes)]
-        bounds = [SLOTS * i // n_nodes for i in range(n_nodes + 1)]
+        self.bounds = bounds = [SLOTS * i // n_nodes for i in range(n_nodes + 1)]
         for epoch, (node, first, last) in enumerate(zip(self.nodes, bounds, bounds[1:], strict=False), 1):
             with node.client() as client:
                 client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
@@ -36,6 +36,12 @@ class RedisCluster:
     def state(self, node):
         with node.client() as client:
             return dict(line.split(":") for line in client.execute_command("CLUSTER", "INFO").decode().splitlines())
+
+    def node_of(self, key):
+        """The server that has a key."""
+        with self.nodes[0].client() as client:
+            slot = client.execute_command("CLUSTER", "KEYSLOT", key)
+        return self.nodes[next(i for i, last in enumerate(self.bounds[1:]) if slot < last)]
 
     def agrees(self):
         """Every node knows all others and who has which slot."""

@@ -38,13 +38,12 @@ class RedisServer:
         self.start()
 
     def start(self):
-        options = [
-            word
-            for name, value in self._settings.items()
-            for word in (f"--{name.replace('_', '-')}", *value.split(" "))
-        ]
-        self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([self.program, *self.options()], stdout=subprocess.DEVNULL)
         wait_for(self._answers, lambda: f"the server ended with {self.process.poll()}")
+
+    def options(self):
+        named = ((f"--{name.replace('_', '-')}", value.split(" ")) for name, value in self._settings.items())
+        return [word for name, words in named for word in (name, *words)]
 
     def _answers(self):
         with contextlib.suppress(RedisConnectionError), self.client() as client:

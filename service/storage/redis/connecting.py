@@ -6,9 +6,10 @@ says that it is read-only, which breaks the connection: so a failover is followe
 follows redirections.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from redis.asyncio import (
     Connection,
@@ -28,7 +29,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.domain.redis_address import RedisAddress
 from service.errors import StoreUnavailableError
 
-__all__ = ["Client", "Connecting", "connect"]
+__all__ = ["Client", "Connected", "Connecting", "connect"]
 
 Client: TypeAlias = "Redis | RedisCluster"
 
@@ -74,7 +75,20 @@ class Connecting:
     replicas_acknowledge: int = 0
 
 
-def connect(address: RedisAddress, connecting: Connecting) -> Client:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A client, and those of Sentinels that it asks."""
+
+    client: Client
+    asked: Sequence[Redis] = ()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        for client in (self.client, *self.asked):
+            await client.aclose()
+
+
+def connect(address: RedisAddress, connecting: Connecting) -> Connected:
     """A client, which connects when it is first used.
 
     Raises
@@ -87,7 +101,7 @@ def connect(address: RedisAddress, connecting: Connecting) -> Client:
     match address.kind:
         case "cluster":
             nodes = [ClusterNode(host, port) for host, port in address.hosts]
-            return RedisCluster(
+            cluster = RedisCluster(
                 startup_nodes=nodes,
                 require_full_coverage=False,  # the models of the other shards go on
                 max_connections=connecting.connections_max,
@@ -95,6 +109,7 @@ def connect(address: RedisAddress, connecting: Connecting) -> Client:
                 **options,
                 **tls,
             )
+            return Connected(client=cluster)
         case "sentinel":
             watched = _watched(address, connecting, options) | tls
             sentinels = Sentinel(  # type: ignore[no-untyped-call]
@@ -103,9 +118,9 @@ def connect(address: RedisAddress, connecting: Connecting) -> Client:
             primary = sentinels.master_for(
                 address.service, db=address.database, max_connections=connecting.connections_max
             )
-            return cast("Redis", primary)
+            return Connected(client=primary, asked=sentinels.sentinels)
         case _:
-            return Redis.from_pool(_pool(address, connecting, options | tls))
+            return Connected(client=Redis.from_pool(_pool(address, connecting, options | tls)))
 
 
 def _pool(address: RedisAddress, connecting: Connecting, options: dict[str, Any]) -> ConnectionPool:

@@ -19,7 +19,7 @@ from service.domain.redis_address import redis_address
 from service.errors import StoreUnavailableError
 from service.ports import Clock
 from service.storage.redis import keys
-from service.storage.redis.connecting import Client, Connecting, connect
+from service.storage.redis.connecting import Connected, Connecting, connect
 from service.storage.redis.failures import translated
 from service.storage.redis.packing import pack
 
@@ -35,8 +35,9 @@ _CLOSED: Final = "the store is closed"
 class Server:
     """A Redis that scripts are run on; made by `open`."""
 
-    def __init__(self, client: Client, clock: Clock | None, connecting: Connecting) -> None:
-        self._client = client
+    def __init__(self, connected: Connected, clock: Clock | None, connecting: Connecting) -> None:
+        self._connected = connected
+        self._client = connected.client
         self._clock = clock
         self._connecting = connecting
         self._calls = asyncio.Semaphore(connecting.connections_max)
@@ -63,7 +64,7 @@ class Server:
         if not self._closed:
             self._closed = True
             with translated():
-                await self._client.aclose()
+                await self._connected.close()
 
     async def now_us(self) -> int:
         """Time by the clock of the store, which is the server's if no other was given."""
