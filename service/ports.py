@@ -6,7 +6,8 @@ A store keeps counts and decisions, never rows. Every method is atomic by itself
 within that model alone, so that an adapter may shard by model. Any number of processes may use one store at a time: nobody
 relies on what was read before, but says in the write what it relied on (an epoch, a number of rows, a revision), and is
 told if that has changed. Adapters raise `StoreUnavailableError` and nothing else when the store cannot be reached, is full,
-or is read-only; then nothing of the call has been written.
+or is read-only; then nothing of the call has been written, unless the wire broke after it was sent: then all of it or nothing
+has, and nobody knows. So what must not be done twice says what it relied on, or bears a key.
 
 Times are microseconds since the epoch, UTC. Documents are opaque bytes to the store.
 """
@@ -14,7 +15,7 @@ Times are microseconds since the epoch, UTC. Documents are opaque bytes to the s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 __all__ = [
     "LEARNING",
@@ -25,6 +26,7 @@ __all__ = [
     "Commit",
     "Committed",
     "CountsRead",
+    "CountsStore",
     "Delivery",
     "DeliveryState",
     "Delta",
@@ -43,6 +45,7 @@ __all__ = [
     "Settled",
     "Store",
     "Swept",
+    "Tally",
 ]
 
 LEARNING = "learning"
@@ -122,6 +125,29 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Fates of rows, for the metrics of whoever decides over them; no store keeps it.
+
+    Parameters
+    ----------
+    accepted, late : int
+        Rows that were counted, and how many of them were late.
+    rejected : mapping of str to int
+        Rows that were not, by reason.
+    ignored_cells : int
+        Values in columns that nobody knows.
+    """
+
+    accepted: int = 0
+    late: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    ignored_cells: int = 0
+
+
+_NO_TALLY: Final = Tally()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
     """Counts of one model that belong together: all or nothing.
 
@@ -134,6 +160,10 @@ class Commit:
     marks : sequence of Mark
     newest_us : mapping of str to int
         Largest event time of the counted rows, by version.
+    tally : Tally
+    rows_id : str
+        Of these rows, however they are counted, if they may be sent again after `StoreUnavailableError`; empty if not. Where an
+        answer can be lost, a repeat within five minutes is answered as the first one was.
     """
 
     model: str
@@ -141,6 +171,8 @@ class Commit:
     deltas: Sequence[Delta]
     marks: Sequence[Mark] = ()
     newest_us: Mapping[str, int] = field(default_factory=dict)
+    tally: Tally = _NO_TALLY
+    rows_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +180,13 @@ class Committed:
     """What became of a commit.
 
     `committed`: all of it is in the store. Otherwise nothing is: `duplicate` (some marks were known; they are in `known`,
-    as they were stored), `stale` (the model's epoch has moved on, or the model is gone).
+    as they were stored), `stale` (the model's epoch has moved on, or the model is gone), `refused` (a store that judges what it
+    is sent will never take this, for a `reason`).
     """
 
-    status: Literal["committed", "duplicate", "stale"]
+    status: Literal["committed", "duplicate", "stale", "refused"]
     known: Sequence[Mark] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,6 +395,8 @@ class Record:
     notices : sequence of OutboxNotice
     decisions : sequence of (int, bytes)
         Appended to the decision log: end of the window, document.
+    fence : int, optional
+        Of the role that the step is made in; the record is refused if that is held by it no longer. None asks for no role.
     """
 
     model: str
@@ -375,6 +411,7 @@ class Record:
     episodes: Sequence[EpisodeRow] = ()
     notices: Sequence[OutboxNotice] = ()
     decisions: Sequence[tuple[int, bytes]] = ()
+    fence: int | None = None
 
 
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -445,8 +482,8 @@ class Swept:
     """Marks dropped for their number, before their time."""
 
 
-class Store(Protocol):
-    """Everything that must outlive a process."""
+class CountsStore(Protocol):
+    """What rows need on their way to be counted: a sidecar has no more of a store than this."""
 
     async def now_us(self) -> int:
         """Time by the store's clock."""
@@ -460,12 +497,6 @@ class Store(Protocol):
         """Finish what was begun, and let go of the store."""
         ...
 
-    async def backup(self, path: Path) -> None:
-        """Write a consistent copy that another store of the same kind can be opened on, while writers go on."""
-        ...
-
-    # counts
-
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Add counts and marks; advance each version's newest event time; touch evaluated base windows.
 
@@ -473,6 +504,32 @@ class Store(Protocol):
         the version's `evaluated_until_us` makes that window dirty, once more each time.
         """
         ...
+
+    async def progress(self, model: str | None = None) -> Sequence[Progress]:
+        """Of every version that has a row; of all models, or one."""
+        ...
+
+    async def model(self, model: str) -> ModelRow | None:
+        """One of them."""
+        ...
+
+    async def epochs(self) -> Mapping[str, int]:
+        """Epoch of each model."""
+        ...
+
+    async def reference_document(self, model: str, reference_id: str) -> bytes | None:
+        """Document of a ready reference."""
+        ...
+
+
+class Store(CountsStore, Protocol):
+    """Everything that must outlive a process."""
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy that another store of the same kind can be opened on, while writers go on."""
+        ...
+
+    # counts
 
     async def marks(self, model: str, keys: Sequence[str]) -> Sequence[Mark]:
         """Those marks that are known."""
@@ -484,10 +541,6 @@ class Store(Protocol):
 
     async def rows_by_window(self, series: Series, first_us: int, last_us: int) -> Sequence[tuple[int, int]]:
         """Start and rows of each base window that starts in [first_us, last_us) and has a row, in order."""
-        ...
-
-    async def progress(self, model: str | None = None) -> Sequence[Progress]:
-        """Of every version that has a row; of all models, or one."""
         ...
 
     async def sweep(
@@ -503,14 +556,6 @@ class Store(Protocol):
 
     async def models(self) -> Sequence[ModelRow]:
         """All of them, by name."""
-        ...
-
-    async def model(self, model: str) -> ModelRow | None:
-        """One of them."""
-        ...
-
-    async def epochs(self) -> Mapping[str, int]:
-        """Epoch of each model."""
         ...
 
     async def put_model(
@@ -535,10 +580,6 @@ class Store(Protocol):
         """One of them."""
         ...
 
-    async def reference_document(self, model: str, reference_id: str) -> bytes | None:
-        """Document of a ready reference."""
-        ...
-
     async def delete_reference(self, model: str, reference_id: str) -> bool:
         """Drop one that no activation names and no pane needs; whether it was dropped."""
         ...
@@ -550,7 +591,7 @@ class Store(Protocol):
     # evaluations, episodes, decisions
 
     async def record(self, record: Record) -> bool:
-        """Write a step, unless something that it relied on has changed; whether it was written."""
+        """Write a step, unless something that it relied on has changed or its role is lost; whether it was written."""
         ...
 
     async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
@@ -620,12 +661,25 @@ class Store(Protocol):
         """Disable a target, or enable it again (None)."""
         ...
 
-    # leases
+    # replicas, and the roles they have
 
-    async def lease(self, name: str, owner: str, ttl_us: int) -> bool:
-        """Take or renew a lease until now + ttl; False while another owner's has not run out."""
+    async def attend(self, member: str, ttl_us: int) -> Sequence[str]:
+        """Say that a replica is there until now + ttl; all that are, sorted."""
         ...
 
-    async def release(self, name: str, owner: str) -> None:
-        """Give a lease back."""
+    async def leave(self, member: str) -> None:
+        """Say that a replica is there no more."""
+        ...
+
+    async def hold(self, models: Sequence[str], owner: str, ttl_us: int) -> Mapping[str, int]:
+        """Take or renew the roles of models until now + ttl; by model, the fences of those that are the owner's now.
+
+        A role is one owner's until it has run out or is given back; a model that is not there has none. Its fence stays
+        while it is held without a gap. Whoever takes it anew gets a larger one, so that a record of before is refused,
+        however late it comes.
+        """
+        ...
+
+    async def release(self, models: Sequence[str], owner: str) -> None:
+        """Give roles back; those of another owner are left alone."""
         ...

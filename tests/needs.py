@@ -12,9 +12,15 @@ PREFIX = "needs "
 def program(name, package, environment=os.environ):
     """Path of a program; `package` is what Debian calls what it comes with."""
     found = shutil.which(name, path=environment.get("PATH"))
-    if found is not None:
-        return found
-    return lacking(name, f"apt-get install {package}", environment)
+    if found is None:
+        lacking(name, f"apt-get install {package}", environment)
+    return found
+
+
+def root(what, environment=os.environ):
+    """Return if tests may do what only root may."""
+    if os.geteuid() != 0:
+        lacking("root", what, environment)
 
 
 def lacking(name, how, environment=os.environ):

@@ -128,13 +128,13 @@ class Running:
 
     async def begin(self):
         await self.service.registry.refresh()
-        await self.service.board.load()
+        await self.service.ticks.take_up()
         self.service.buffer.start()
 
     async def stop(self):
         if not self._stopped:
             self._stopped = True
-            await self.store.release("evaluate", self.service.owner)
+            await self.service.roles.leave()
             await self.service.stop()
 
     # configuration

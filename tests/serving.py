@@ -277,22 +277,22 @@ def free_port():
 
 
 class Process:
-    """`python -m service serve` on a free port, until the end of the block."""
+    """`python -m service serve` on a free port, until the end of the block; `within` is a command that it is run by."""
 
-    def __init__(self, folder: Path, *, environment=None, on=None, **sections):
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, *, environment=None, on=None, host="127.0.0.1", within=(), **sections):
+        self.folder, self.port, self.host = folder, free_port(), host
         self._log = folder / "log.txt"
         config = folder / "driftline.yaml"
         config.write_text(yaml.safe_dump(sections))
-        command = [sys.executable, "-m", "service", "serve", "--port", str(self.port), "--config", str(config)]
-        self._command = [*command, "--store", str(on or folder / "driftline.db")]
+        command = [*within, sys.executable, "-m", "service", "serve", "--host", host, "--port", str(self.port)]
+        self._command = [*command, "--config", str(config), "--store", str(on or folder / "driftline.db")]
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
         self._environment |= environment or {}
 
     def __enter__(self):
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
+        self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", timeout=60, trust_env=False)
         try:
             wait_until(self._ready, READY_WITHIN_S, lambda: self.log)
         except BaseException:

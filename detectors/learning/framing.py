@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from detectors.errors import SketchFormatError
 
-__all__ = ["Arrays", "packed", "unpacked"]
+__all__ = ["HEADER_BYTES_MAX", "Arrays", "packed", "unpacked"]
 
 _MAGIC: Final = b"DLS"
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<3sBI")
 _LENGTH: Final = struct.Struct("<I")
-_HEADER_BYTES_MAX: Final = 1 << 30  # a gigabyte of names is an attack or a mistake
+HEADER_BYTES_MAX: Final = 1 << 30  # a gigabyte of names is an attack or a mistake
 _LEVEL: Final = 1
 _TYPES: Final = ("<u1", "<u2", "<u4", "<u8", "<f8")
 
@@ -85,8 +85,8 @@ def packed(header: Mapping[str, object], arrays: Arrays) -> bytes:
     return _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(body)) + body
 
 
-def unpacked(data: bytes, read: Callable[[Any, Arrays], _T]) -> _T:
-    """What `read` makes of the header and the arrays.
+def unpacked(data: bytes, read: Callable[[Any, Arrays], _T], header_bytes_max: int = HEADER_BYTES_MAX) -> _T:
+    """What `read` makes of the header, inflated to so many bytes at most, and the arrays.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def unpacked(data: bytes, read: Callable[[Any, Arrays], _T]) -> _T:
     if zlib.crc32(body) != checksum:
         raise SketchFormatError("sketch: corrupt, its checksum differs")
     try:
-        content, arrays = _opened(body)
+        content, arrays = _opened(body, header_bytes_max)
         made = read(content, arrays)
         arrays.finish()
     except _FAULTS as error:
@@ -110,11 +110,11 @@ def unpacked(data: bytes, read: Callable[[Any, Arrays], _T]) -> _T:
     return made
 
 
-def _opened(body: bytes) -> tuple[Any, Arrays]:
+def _opened(body: bytes, header_bytes_max: int) -> tuple[Any, Arrays]:
     (size,) = _LENGTH.unpack_from(body)
     at = _LENGTH.size + size
     inflater = zlib.decompressobj()
-    text = inflater.decompress(body[_LENGTH.size : at], _HEADER_BYTES_MAX)
+    text = inflater.decompress(body[_LENGTH.size : at], header_bytes_max)
     if not inflater.eof or inflater.unused_data:
         raise ValueError("header: cut off, too long, or followed by more")
     header = json.loads(text)

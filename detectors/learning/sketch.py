@@ -19,7 +19,7 @@ from detectors.columns import Role
 from detectors.learning.carried import Carried, carried_of, merged_carried
 from detectors.learning.column import ColumnSketch, column_of, merged_columns
 from detectors.learning.form import column_form, column_from, count_from, patterns_form, patterns_from
-from detectors.learning.framing import Arrays, packed, unpacked
+from detectors.learning.framing import HEADER_BYTES_MAX, Arrays, packed, unpacked
 
 __all__ = ["COLUMNS_MAX", "Sketch", "merged"]
 
@@ -88,15 +88,21 @@ class Sketch:
         return packed(header, arrays)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
+    def from_bytes(cls, data: bytes, *, header_bytes_max: int = HEADER_BYTES_MAX) -> Self:
         """Read a sketch back.
+
+        Parameters
+        ----------
+        data : bytes
+        header_bytes_max : int
+            What its header, which is compressed, may inflate to: of a stranger's sketch, less than of one's own.
 
         Raises
         ------
         SketchFormatError
             The bytes are foreign, cut off, corrupt, inconsistent or of a later version.
         """
-        return unpacked(data, cls._read)
+        return unpacked(data, cls._read, header_bytes_max)
 
     @classmethod
     def _read(cls, header: Any, arrays: Arrays) -> Self:

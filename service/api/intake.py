@@ -136,7 +136,7 @@ class Intake:
         Disconnected
         DriftlineError
         """
-        self._buffer.room()
+        self._room(sending)
         match kind:
             case "json":
                 return await self._json(sending, receive)
@@ -162,9 +162,14 @@ class Intake:
         limits = self._limits
         if sending.encoding != "identity" or len(body) > min(limits.json.bytes_max, limits.body_bytes_max):
             return False
-        self._buffer.room()
+        self._room(sending)
         self._handed_over(sending, *self._read_json(sending, body), asker)
         return True
+
+    def _room(self, sending: Sending) -> None:
+        # What nobody sends again is read even if there is no room for it: how many rows are dropped has to be known.
+        if sending.model.configuration.ack == "committed":
+            self._buffer.room()
 
     async def _json(self, sending: Sending, receive: Receive) -> Answer:
         limits = self._limits

@@ -2,9 +2,12 @@
 
 from typing import Any, Final
 
-from service.api.inferences import ROUTE
+import msgspec
+
+from service.api import counts, inferences
 from service.api.problem import CONTENT_TYPE
 from service.domain.configuration import NAME_PATTERN
+from service.storage.wire import COUNTS, COUNTS_TYPE, CountingDocument, CountsAnswer, EpochsDocument
 
 __all__ = ["finished"]
 
@@ -96,20 +99,48 @@ _PROBLEMS = {
     "429": "Too much waits for the store; see Retry-After",
     "503": "The store cannot be written to; see Retry-After",
 }
+_DOCUMENTS: Final[dict[str, type[msgspec.Struct]]] = {
+    "/v1/counting": EpochsDocument,
+    "/v1/models/{model}/counting": CountingDocument,
+}
+_COUNTS_PROBLEMS = {
+    "400": "The body is not MessagePack, or cut off",
+    "401": "No or unknown key",
+    "403": "The key does not have the scope or the model",
+    "404": "Unknown model",
+    "408": "The body did not come in time",
+    "409": "Counted by another epoch of the model: fetch it, and count again. Nothing was counted",
+    "413": "Larger than allowed",
+    "415": "Unknown content type or encoding",
+    "422": "Readable but not valid: which field, and what was wanted. Nothing was counted",
+    "429": "Too much waits for the store; see Retry-After",
+    "503": "The store cannot be written to; see Retry-After",
+}
 _SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key; with `auth: none`, nothing"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 
-def finished(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with what FastAPI cannot know."""
-    document["paths"][ROUTE] = {"post": _inferences()}
+def finished(document: dict[str, Any], raw: tuple[str, ...]) -> dict[str, Any]:
+    """The document with what FastAPI cannot know; `raw` are the routes that are not FastAPI's."""
+    documents = {inferences.ROUTE: _inferences, counts.ROUTE: _counts}
+    for route in raw:
+        document["paths"][route] = {"post": documents[route]()}
+    for route, kind in _DOCUMENTS.items():
+        if route in document["paths"]:
+            schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+            document["paths"][route]["get"]["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM
+    if counts.ROUTE in raw:
+        _, found = msgspec.json.schema_components(
+            (CountsAnswer, CountingDocument, EpochsDocument), ref_template="#/components/schemas/{name}"
+        )
+        schemas |= found
     components["securitySchemes"] = _SECURITY
     document["security"] = [{name: []} for name in _SECURITY]
     for path, operations in document["paths"].items():
@@ -146,4 +177,24 @@ def _inferences() -> dict[str, Any]:
         "parameters": parameters,
         "requestBody": {"required": True, "content": _BODIES},
         "responses": {"200": taken} | {status: _problem(text) for status, text in _PROBLEMS.items()},
+    }
+
+
+def _counts() -> dict[str, Any]:
+    parameters = [
+        {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": NAME_PATTERN}},
+        {"name": "Content-Encoding", "in": "header", "schema": {"enum": ["gzip", "zstd", "identity"]}},
+    ]
+    body = {"schema": {"type": "string", "format": "binary", "description": f"{COUNTS}, in MessagePack"}}
+    taken = {
+        "description": "What became of the counts",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CountsAnswer"}}},
+    }
+    return {
+        "tags": ["sidecars"],
+        "summary": "Add counts that a sidecar has made",
+        "operationId": "add_counts",
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": {COUNTS_TYPE: body}},
+        "responses": {"200": taken} | {status: _problem(text) for status, text in _COUNTS_PROBLEMS.items()},
     }

@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.api.context import allow, context_of
+from service.api.access import authorize, presented_key
+from service.api.operated import operated
 from service.api.problem import RETRY_AFTER_S, Problem
 
 __all__ = ["router"]
@@ -21,7 +22,7 @@ async def live() -> dict[str, str]:
 @router.get("/readyz")
 async def ready(request: Request) -> dict[str, str]:
     """Whether rows are taken and kept."""
-    reason = await context_of(request).ready()
+    reason = await operated(request).ready()
     if reason is not None:
         raise Problem(503, f"not ready: {reason}", retry_after_s=RETRY_AFTER_S)
     return {"status": "ready"}
@@ -30,6 +31,7 @@ async def ready(request: Request) -> dict[str, str]:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus and OpenMetrics text, by the Accept header."""
-    context = allow(request, "metrics")
-    body, content_type = await context.metrics(request.headers.get("accept", ""))
+    running = operated(request)
+    authorize(running.access, presented_key(dict(request.scope["headers"])), "metrics", None)
+    body, content_type = await running.metrics(request.headers.get("accept", ""))
     return Response(body, headers={"Content-Type": content_type})

@@ -24,7 +24,7 @@ from service.api.access import Scope, presented_key
 from service.api.context import context_of
 from service.api.problem import Problem
 
-__all__ = ["router"]
+__all__ = ["page_part", "page_whole", "router"]
 
 router = APIRouter(include_in_schema=False)
 
@@ -70,7 +70,7 @@ class ServiceDocument(BaseModel):
 @router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
     """The page itself."""
-    return _answer(request, _index(request.scope.get("root_path", "")))
+    return page_whole(request, _INDEX)
 
 
 @router.get("/page/service")
@@ -90,8 +90,24 @@ async def service_facts(request: Request, response: Response) -> ServiceDocument
 @router.api_route("/page/{name}", methods=["GET", "HEAD"])
 async def part(request: Request, name: str) -> Response:
     """A file of the page."""
+    return page_part(request, name)
+
+
+def page_whole(request: Request, name: str) -> Response:
+    """The answer with a page."""
+    return _answer(request, _filled(name, request.scope.get("root_path", "")))
+
+
+def page_part(request: Request, name: str) -> Response:
+    """The answer with a file that pages are made of.
+
+    Raises
+    ------
+    Problem
+        404.
+    """
     found = _bundle().get(name)
-    if found is None or name == _INDEX:
+    if found is None or name.endswith(".html"):
         raise Problem(404, "the page has no such file")
     return _answer(request, found)
 
@@ -108,9 +124,9 @@ def _bundle() -> Mapping[str, _File]:
 
 
 @cache
-def _index(root_path: str) -> _File:
-    """The page for a service that a proxy publishes under a path, which is one of the settings."""
-    index = _bundle()[_INDEX]
+def _filled(name: str, root_path: str) -> _File:
+    """A page for a service that a proxy publishes under a path, which is one of the settings."""
+    index = _bundle()[name]
     root = html.escape(root_path.rstrip("/")).encode()
     return _File(content=index.content.replace(b"{root}", root), media_type=index.media_type)
 

@@ -20,7 +20,7 @@ from service.errors import (
     UnusableReferenceError,
 )
 from service.ingest.buffer import BufferFullError
-from service.ingest.rounds import GoneError, KeyReusedError
+from service.ingest.rounds import GoneError, KeyReusedError, RefusedError
 from service.references.jobs import ActivationError, UploadTooLargeError
 
 __all__ = ["CONTENT_TYPE", "Problem", "problem_of"]
@@ -81,6 +81,7 @@ _STATUS_OF: tuple[tuple[type[DriftlineError], int], ...] = (
     (StoreUnavailableError, 503),
     (KeyReusedError, 422),
     (GoneError, 404),
+    (RefusedError, 502),
     (UploadTooLargeError, 413),
     (ActivationError, 409),
     (InputError, 422),

@@ -17,6 +17,7 @@ import uvicorn
 
 from service.app.connections import AtOnce, protocol_of
 from service.app.service import Service
+from service.app.sidecar import Sidecar
 from service.domain.durations import parse_duration_s
 from service.settings import Settings
 
@@ -39,7 +40,11 @@ class _Listener(uvicorn.Server):
 async def serve(settings: Settings) -> None:
     """Run the service until it is told to stop; what was acknowledged is in the store by then."""
     sys.setswitchinterval(_SWITCH_S)
-    service = await Service.open(settings, os.environ)
+    service: Service | Sidecar
+    if settings.store.is_upstream:
+        service = await Sidecar.open(settings, os.environ)
+    else:
+        service = await Service.open(settings, os.environ)
     application = service.application
     listeners = [
         _Listener(_config(settings, application, settings.server.host, settings.server.port, application.at_once))

@@ -1,8 +1,6 @@
 """The parts of the service, put together, started and stopped."""
 
 import asyncio
-import ctypes
-import gc
 import os
 import random
 import secrets
@@ -16,13 +14,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from service.alerts.rules import Rules, rules_of
-from service.api.application import Application, operations_only
-from service.api.context import Context, ControlLimits
+from service.api.application import Application
+from service.api.context import Context
+from service.api.counts import Counts, CountsLimits
 from service.api.guard import Guard
 from service.api.inferences import Inferences
-from service.api.intake import IngestLimits, Intake
+from service.api.intake import Intake
 from service.api.models import make_model
+from service.api.plane import operations_only
+from service.app.bounds import control_limits, ingest_limits, key_ring
 from service.app.declared import apply_models
+from service.app.steady import settle_down
 from service.app.stores import open_store
 from service.app.watching import Watching
 from service.clock import SystemClock
@@ -35,22 +37,23 @@ from service.evaluation.silence import SilenceWatch
 from service.evaluation.trusting import Trusts
 from service.exporter import DriftSeries, OwnMetrics, render
 from service.ingest.buffer import CommitBuffer, Limits
-from service.ingest.decode import JsonLimits, ParquetLimits
+from service.ingest.gathering import CountsBuffer
 from service.ingest.schemas import Schemas
 from service.ports import Clock, Store
 from service.references.jobs import ReferenceJobs
 from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
+from service.scheduler.roles import Roles
 from service.scheduler.ticks import Kept, Ticks
-from service.settings import AuthSettings, KeyRing, Settings
+from service.settings import Settings
 from service.webhooks import Dispatcher, resolve_targets
 
 __all__ = ["Service"]
 
 _VERSION = version_of("driftline")
-_GC_THRESHOLD = 25_000, 20, 50
-"""Requests make no cycles: the collector finds next to nothing, and by default looks after every 700 objects."""
+_PROBE_S = 2.0
+"""For so long a probe or a scrape waits for the store: both are given up soon, and have something to say without it."""
 
 
 class Service:
@@ -102,6 +105,7 @@ class Service:
         folder = settings.store.database.parent
         self.jobs = ReferenceJobs(store, self.registry, folder, upload_bytes_max=int(limits.upload_bytes_max))
         self.board = Board(store, self.registry, self._drift)
+        self.roles = Roles(store, self.owner, monotonic_s=monotonic_s)
         self.ticks = Ticks(
             store=store,
             registry=self.registry,
@@ -112,22 +116,22 @@ class Service:
                 rules=self._rules,
                 observer=self.watching,
                 on_notices=self.dispatcher.wake,
+                on_recorded=self.board.take,
             ),
             looks=self._looks,
             silence=SilenceWatch(store, self._rules),
             learning=Learning(store, self.jobs),
             jobs=self.jobs,
             board=self.board,
+            roles=self.roles,
             kept=Kept(
                 evaluations_s=parse_duration_s(limits.evaluations_retention),
                 marks_s=parse_duration_s(limits.idempotency_retention),
                 marks_max=limits.idempotency_max,
             ),
-            owner=self.owner,
             on_notices=self.dispatcher.wake,
             on_swept=self.watching.swept,
             on_store_failed=self.watching.store_failed,
-            on_leases=self.own.leases,
             monotonic_s=monotonic_s,
         )
         self.buffer = CommitBuffer(
@@ -137,7 +141,10 @@ class Service:
             Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
             on_commit=self.ticks.touch,
         )
-        access = _key_ring(settings)
+        self.counts = CountsBuffer(
+            store, self.watching, bytes_max=int(limits.buffer_bytes_max), on_commit=self.ticks.touch
+        )
+        access = key_ring(settings)
         self.context = Context(
             store=store,
             registry=self.registry,
@@ -147,13 +154,7 @@ class Service:
             trusts=Trusts(evaluators),
             clock=clock,
             access=access,
-            limits=ControlLimits(
-                models_max=limits.models_max,
-                versions_max=limits.versions_max,
-                rows_exposed_min=limits.rows_exposed_min,
-                read_timeout_s=parse_duration_s(limits.silence_timeout),
-                body_timeout_s=parse_duration_s(limits.request_timeout),
-            ),
+            limits=control_limits(limits),
             rules=self._rules,
             targets=frozenset(settings.targets),
             ready=self._not_ready,
@@ -162,14 +163,7 @@ class Service:
             forget=self._forget,
             info={"version": _VERSION},
         )
-        ingest = IngestLimits(
-            body_bytes_max=int(limits.body_bytes_max),
-            inflated_bytes_max=int(limits.inflated_bytes_max),
-            json=JsonLimits(bytes_max=int(limits.json_bytes_max), rows_max=limits.json_rows_max),
-            parquet=ParquetLimits(rows_max=limits.parquet_rows_max),
-            read_timeout_s=parse_duration_s(limits.silence_timeout),
-            body_timeout_s=parse_duration_s(limits.request_timeout),
-        )
+        ingest = ingest_limits(limits)
         inferences = Inferences(
             registry=self.registry,
             intake=Intake(self.buffer, ingest),
@@ -179,7 +173,21 @@ class Service:
             unknown=self._unknown,
             observe=self.watching.requested,
         )
-        self.application = Application(self.context, inferences, _VERSION, self.watching.requested)
+        counts = Counts(
+            store=store,
+            registry=self.registry,
+            buffer=self.counts,
+            access=access,
+            limits=CountsLimits(
+                body_bytes_max=ingest.body_bytes_max,
+                inflated_bytes_max=ingest.inflated_bytes_max,
+                read_timeout_s=ingest.read_timeout_s,
+                body_timeout_s=ingest.body_timeout_s,
+            ),
+            unknown=self._unknown,
+            observe=self.watching.requested,
+        )
+        self.application = Application(self.context, inferences, counts, _VERSION, self.watching.requested)
 
     @classmethod
     async def open(cls, settings: Settings, environment: Mapping[str, str], clock: Clock | None = None) -> Self:
@@ -210,17 +218,13 @@ class Service:
         started = time.perf_counter()
         await self.registry.refresh()
         await apply_models(self.settings, self.store, self.registry, self.jobs)
-        await self.board.load()
+        await self.ticks.take_up()
         self.buffer.start()
+        self.counts.start()
         self._delivering = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
         self.ticks.start()
         self._started = True
-        # What lives now lives until the end: the collector need not look at it again.
-        gc.enable()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLD)
-        _give_memory_back()
+        settle_down()
         structlog.get_logger().info(
             "ready",
             models=len(self.registry.models),
@@ -238,6 +242,7 @@ class Service:
         """Commit what waits, end what was begun, and let go of the store."""
         self._stopping = True
         await self.buffer.stop()
+        await self.counts.stop()
         await self.jobs.stop()
         await self.dispatcher.stop()
         if self._started:
@@ -263,19 +268,27 @@ class Service:
         if self.settings.server.readiness == "sidecar":
             return None
         try:
-            await self.store.check()
+            async with asyncio.timeout(_PROBE_S):
+                await self.store.check()
         except StoreUnavailableError as error:
             return str(error)
+        except TimeoutError:
+            return f"the store does not answer within {_PROBE_S:.0f} s"
         return None
 
     async def _metrics(self, accept: str) -> tuple[bytes, str]:
         started = time.perf_counter()
+        fences = self.roles.fences
+        self.board.keep(fences)
+        self.own.leases(len(fences))
         self.own.keep_models(self.registry.models)
         for model in self.registry.models:
             self.own.add_model(model)
         try:
-            self.own.outbox(await self.store.outbox_counts())
-        except StoreUnavailableError:
+            async with asyncio.timeout(_PROBE_S):
+                self.own.outbox(await self.store.outbox_counts())
+        except (StoreUnavailableError, TimeoutError):
+            self.own.outbox({})  # what was known is not known any more
             self.watching.store_failed("outbox_counts")
         body, content_type = render(self._collectors, self._drift, accept)
         self.own.scraped(time.perf_counter() - started)
@@ -287,16 +300,3 @@ class Service:
         self._schemas.forget(model)
         self.buffer.forget(model)
         self.own.remove_model(model)
-
-
-def _give_memory_back() -> None:
-    """Return to the system what the start needed and nobody needs any more: 3 MB of 106, where the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def _key_ring(settings: Settings) -> KeyRing:
-    if isinstance(settings.auth, AuthSettings):
-        return KeyRing(settings.auth.keys, anonymous=not settings.auth.keys)
-    return KeyRing((), anonymous=True)

@@ -16,7 +16,9 @@ __all__ = ["serve"]
 @click.option("--host", metavar="H", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="Port to listen on.  [default: 8080]")
 @click.option(
-    "--store", metavar="PATH|URL", help="The database, or the redis:// URL of a store.  [default: driftline.db]"
+    "--store",
+    metavar="PATH|URL",
+    help="The database, the redis:// URL of a store, or the http(s):// URL of a centre.  [default: driftline.db]",
 )
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True

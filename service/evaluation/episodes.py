@@ -27,10 +27,20 @@ class Ledger:
     state : AlertState
     revision : int
         Of the alert state in the store, 0 for none.
+    fence : int or None
+        Of the role that the steps are taken in.
     """
 
     def __init__(
-        self, store: Store, model: LiveModel, progress: Progress, *, rules: Rules, state: AlertState, revision: int
+        self,
+        store: Store,
+        model: LiveModel,
+        progress: Progress,
+        *,
+        rules: Rules,
+        state: AlertState,
+        revision: int,
+        fence: int | None,
     ) -> None:
         self._store = store
         self._model = model
@@ -39,13 +49,16 @@ class Ledger:
         self._before = state
         self.state = state
         self._revision = revision
+        self._fence = fence
         self._steps: list[Step] = []
 
     @classmethod
-    async def read(cls, store: Store, model: LiveModel, progress: Progress, rules: Rules) -> "Ledger":
+    async def read(
+        cls, store: Store, model: LiveModel, progress: Progress, rules: Rules, fence: int | None = None
+    ) -> "Ledger":
         """The alert state of a version as it stands."""
         revision, document = await store.alert(model.model, progress.version) or (0, None)
-        return cls(store, model, progress, rules=rules, state=decode_state(document), revision=revision)
+        return cls(store, model, progress, rules=rules, state=decode_state(document), revision=revision, fence=fence)
 
     def began_us(self) -> int:
         """Start of the first base window that the version had rows in, as far as is known; remembered from now on."""
@@ -96,6 +109,7 @@ class Ledger:
                 episodes=await self._episodes(),
                 notices=[notice for taken in self._steps for notice in taken.notices],
                 decisions=[taken.decision for taken in self._steps if taken.decision is not None],
+                fence=self._fence,
             )
         )
 

@@ -1,8 +1,9 @@
 """The evaluation job: base windows that became due are evaluated once each, in order, and recorded.
 
 Whatever was read is said in the record; if a row came meanwhile, or another process was first, the record is refused and the
-step is made again from what is there then. So a window is evaluated once, however many processes try. While records are
-refused they are made smaller: rows that keep coming late cannot hold up evaluation for long.
+step is made again from what is there then. So a window is evaluated once, however many processes try. A step that was begun in
+a role that is lost by its end is refused too, by its fence: what it found may be long past, such as a silence. While records
+are refused they are made smaller: rows that keep coming late cannot hold up evaluation for long.
 
 Silence is recorded, but it is no decision: how often one looked while nothing came must not change what was decided.
 """
@@ -23,7 +24,7 @@ from service.evaluation.measuring import Measuring, windows_with_rows
 from service.evaluation.outcome import Outcome, decision_of, outcome_of, rows_read
 from service.evaluation.silences import Silences
 from service.evaluation.spans import spans_at
-from service.ports import CountsRead, Progress, Store
+from service.ports import CountsRead, EvaluationRow, Progress, Store
 from service.registry.models import LiveModel, LiveVersion, Registry
 from service.windows.watermark import watermark_us
 
@@ -59,6 +60,8 @@ class EvaluationJob:
     observer : Observer
     on_notices : callable
         Called when a record has put notices into the outbox.
+    on_recorded : callable
+        Called with the evaluations of each record.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class EvaluationJob:
         rules: Callable[[LiveModel], Rules],
         observer: Observer,
         on_notices: Callable[[], None] = lambda: None,
+        on_recorded: Callable[[Sequence[EvaluationRow]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -79,13 +83,17 @@ class EvaluationJob:
         self._rules = rules
         self._observer = observer
         self._on_notices = on_notices
+        self._on_recorded = on_recorded
         # Windows that the next record of a version may have, where that is not as many as usual.
         self._fewer: dict[tuple[str, str], int] = {}
 
-    async def advance(self, model: LiveModel, known: Sequence[Progress] | None = None) -> Advance:
+    async def advance(
+        self, model: LiveModel, known: Sequence[Progress] | None = None, *, fence: int | None = None
+    ) -> Advance:
         """Do what is due for one model, a batch a version; whether that was anything, and whether there is more.
 
-        Nothing is read for a version of which nothing is due, if the progress of the model is given.
+        Nothing is read for a version of which nothing is due, if the progress of the model is given. With the fence of a role
+        nothing is recorded unless the role is held by it until then; it must be older than what is known.
         """
         more = worked = False
         for progress in await self._store.progress(model.model) if known is None else known:
@@ -96,23 +104,30 @@ class EvaluationJob:
             open_us = model.grid.closed_until(watermark_us(progress, now_us, model.lateness))
             until = progress.evaluated_until_us
             if until is None or until < open_us:
-                more |= await self._close(model, version, progress, open_us, now_us)
+                more |= await self._close(model, version, progress, open_us, now_us=now_us, fence=fence)
             elif progress.dirty:
-                more |= await self._correct(model, version, progress, now_us)
+                more |= await self._correct(model, version, progress, now_us=now_us, fence=fence)
             else:
                 continue
             worked = True
         return "more" if more else "done" if worked else "idle"
 
     async def _close(
-        self, model: LiveModel, version: LiveVersion, progress: Progress, open_us: int, now_us: int
+        self,
+        model: LiveModel,
+        version: LiveVersion,
+        progress: Progress,
+        open_us: int,
+        *,
+        now_us: int,
+        fence: int | None,
     ) -> bool:
         windows = self._windows(progress)
         batch, whole = await self._due(model, version, progress, open_us, windows)
         if not batch:
             return False
         started = time.perf_counter()
-        ledger = await Ledger.read(self._store, model, progress, self._rules(model))
+        ledger = await Ledger.read(self._store, model, progress, self._rules(model), fence)
         outcomes = await self._outcomes(model, version, batch, now_us=now_us, first_us=ledger.began_us())
         recorded: list[Outcome] = []
         relied_on: list[CountsRead] = []
@@ -139,9 +154,11 @@ class EvaluationJob:
         self._end(progress, ledger, recorded, written=written, seconds=time.perf_counter() - started)
         return not (written and whole) or bool(progress.dirty)
 
-    async def _correct(self, model: LiveModel, version: LiveVersion, progress: Progress, now_us: int) -> bool:
+    async def _correct(
+        self, model: LiveModel, version: LiveVersion, progress: Progress, *, now_us: int, fence: int | None
+    ) -> bool:
         started = time.perf_counter()
-        ledger = await Ledger.read(self._store, model, progress, self._rules(model))
+        ledger = await Ledger.read(self._store, model, progress, self._rules(model), fence)
         windows = self._windows(progress)
         dirty = dict(islice(sorted(progress.dirty.items()), windows))
         made = await self._correcting.correct(model, version, progress, dirty, ledger=ledger, now_us=now_us)
@@ -195,6 +212,7 @@ class EvaluationJob:
         if written:
             for outcome in outcomes:
                 self._observer.evaluated(progress.model, outcome.row.verdict, seconds / len(outcomes))
+            self._on_recorded([outcome.row for outcome in outcomes])
             if ledger.tells:
                 self._on_notices()
 

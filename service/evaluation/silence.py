@@ -29,8 +29,13 @@ class SilenceWatch:
         # How each version was found when last looked at: (newest event, whether it was silent for long).
         self._known: dict[tuple[str, str], tuple[int, bool]] = {}
 
-    async def watch(self, model: LiveModel, progress: Progress, now_us: int) -> bool:
-        """Look at one version; whether notices were written."""
+    def forget(self, model: str) -> None:
+        """Another replica may have looked at a model since."""
+        for key in [key for key in self._known if key[0] == model]:
+            del self._known[key]
+
+    async def watch(self, model: LiveModel, progress: Progress, now_us: int, *, fence: int | None = None) -> bool:
+        """Look at one version, in a role if a fence is given; whether notices were written."""
         rules = self._rules(model)
         if rules.silence_after_us is None or not is_live(progress, model.lateness):
             return False
@@ -39,7 +44,7 @@ class SilenceWatch:
         key = model.model, progress.version
         if self._known.get(key) == found or (key in self._known and not silent and not self._known[key][1]):
             return False
-        ledger = await Ledger.read(self._store, model, progress, rules)
+        ledger = await Ledger.read(self._store, model, progress, rules, fence)
         before = ledger.state
         subject = Subject(model=model.model, version=progress.version)
         if silent:

@@ -235,6 +235,33 @@ CATALOGUE: Final = (
         type="counter",
         help="Remembered requests dropped for their number, before their time: a repeat of one would count twice.",
     ),
+    # A sidecar's way to the centre.
+    Metric(
+        name="driftline_upstream_up", help="1 if the centre answered when it was last asked. Only sidecars have these."
+    ),
+    Metric(name="driftline_upstream_pending_rows", help="Rows whose counts the centre does not have yet."),
+    Metric(
+        name="driftline_upstream_oldest_pending_seconds",
+        unit="seconds",
+        help="How long the oldest of them has waited; 0 if none waits.",
+    ),
+    Metric(
+        name="driftline_upstream_last_sent_timestamp_seconds",
+        unit="seconds",
+        help="When the centre last took counts, by its clock; NaN if it never has.",
+    ),
+    Metric(
+        name="driftline_upstream_sent_rows_total",
+        type="counter",
+        labels=("model",),
+        help="Rows whose counts the centre has taken.",
+    ),
+    Metric(
+        name="driftline_upstream_dropped_rows_total",
+        type="counter",
+        labels=("model",),
+        help="Rows that were acknowledged on receipt and lost: the buffer was full, or the centre stayed away.",
+    ),
 )
 
 PROCESS_METRICS: Final = (

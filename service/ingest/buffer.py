@@ -4,9 +4,14 @@ Commits clock themselves. The first request commits at once, and all that arrive
 next one: an idle service answers in a millisecond or two, a busy one batches by itself. A commit costs as much as twenty
 requests: where several came together, the next commit gives as many the time to come together again, if they do so soon. Rows
 are kept until their commit is through, and are then forgotten.
+
+If the store is away, those who wait for their commit are told so. Rows that were acknowledged on receipt stay until there is no
+room for more. Those that were on their way when the store went may have arrived: they are sent again as the same commit, which
+the store knows, and if it stays away for longer than it would know it, they are dropped rather than counted twice.
 """
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,7 +22,7 @@ from typing import Final
 from service.errors import DriftlineError, StoreUnavailableError
 from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.rounds import Rounds, Waiting, Watcher
-from service.ports import Store
+from service.ports import CountsStore
 from service.registry.models import Registry
 
 __all__ = ["BufferFullError", "CommitBuffer", "Limits"]
@@ -40,6 +45,11 @@ _GATHER_MIN: Final = 4
 """Senders who wait for each answer come again together: so long they are waited for, if there are so many."""
 
 
+_AGAIN_S: Final = 1.0
+_AGAIN_FOR_S: Final = 240.0
+"""Less than the five minutes for which a store knows a commit again."""
+
+
 class BufferFullError(DriftlineError):
     """So many rows wait for the store that no more are taken."""
 
@@ -57,29 +67,47 @@ class CommitBuffer:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     registry : Registry
     watcher : Watcher
     limits : Limits
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    tallied : bool
+        Whether the store is told of the fates of rows.
+    again_for_s : float
+        For so long rows that may have arrived are sent again: less than the store knows a commit for.
+    monotonic_s : callable
+        What is sent again is timed by it.
     """
 
     def __init__(
         self,
-        store: Store,
+        store: CountsStore,
         registry: Registry,
         watcher: Watcher,
         limits: Limits,
+        *,
         on_commit: Callable[[set[str]], None] = lambda _: None,
+        tallied: bool = False,
+        again_for_s: float = _AGAIN_FOR_S,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit)
+        self._rounds = Rounds(store, registry, watcher, on_commit, tallied=tallied)
         self._watcher = watcher
         self._limits = limits
+        self._monotonic_s = monotonic_s
         self._queue: deque[Waiting] = deque()
+        self._received: deque[Waiting] = deque()
+        self._received_first = False
+        self._numbers = itertools.count()
+        self._taken: list[Waiting] = []
+        self._kept: list[Waiting] = []
+        """Rows that were acknowledged on receipt and sent, when the store was not there."""
+        self._again_for_s = again_for_s
+        self._kept_since_s = self._again_at_s = 0.0
         self._rows = 0
         self._bytes = 0
-        self._awaited = 0
         self._expected = 0
         self._gathered = asyncio.Event()
         self._wake = asyncio.Event()
@@ -91,6 +119,12 @@ class CommitBuffer:
     def rows(self) -> int:
         """Rows that wait."""
         return self._rows
+
+    @property
+    def oldest_us(self) -> int | None:
+        """When the oldest of them were received."""
+        firsts = [some[0] for some in (self._taken, self._kept, self._received, self._queue) if some]
+        return min((waiting.pending.received_us for waiting in firsts), default=None)
 
     def forget(self, model: str) -> None:
         """Forget a model that is gone."""
@@ -134,7 +168,7 @@ class CommitBuffer:
     def offer(self, pending: Pending, size_bytes: int) -> bool:
         """Take rows whose sender does not wait for the commit; False if there is no room, and they are dropped."""
         try:
-            self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, None))
+            self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, None, next(self._numbers)))
         except BufferFullError:
             self._watcher.dropped(pending.model, pending.rows)
             return False
@@ -166,9 +200,8 @@ class CommitBuffer:
 
     def _put(self, waiting: Waiting) -> None:
         self.room()
-        self._queue.append(waiting)
-        self._awaited += waiting.asker is not None
-        if self._awaited >= self._expected:
+        (self._received if waiting.asker is None else self._queue).append(waiting)
+        if len(self._queue) >= self._expected:
             self._gathered.set()
         self._rows += waiting.rows
         self._bytes += waiting.size_bytes
@@ -177,41 +210,77 @@ class CommitBuffer:
     def _take(self) -> list[Waiting]:
         group: list[Waiting] = []
         rows = size_bytes = 0
-        while self._queue:
-            waiting = self._queue[0]
-            rows += waiting.rows
-            size_bytes += waiting.size_bytes
-            if group and (rows > _COMMIT_ROWS_MAX or size_bytes > _COMMIT_BYTES_MAX):
-                break
-            group.append(self._queue.popleft())
+        self._received_first = not self._received_first  # where there is more than one commit takes, they take turns
+        queues = (self._received, self._queue) if self._received_first else (self._queue, self._received)
+        for queue in (self._queue,) if self._kept else queues:
+            while queue:
+                rows += queue[0].rows
+                size_bytes += queue[0].size_bytes
+                if group and (rows > _COMMIT_ROWS_MAX or size_bytes > _COMMIT_BYTES_MAX):
+                    break
+                group.append(queue.popleft())
         awaited = sum(waiting.asker is not None for waiting in group)
-        self._awaited -= awaited
         self._expected = awaited if awaited >= _GATHER_MIN else 0
         return group
 
     async def _run(self) -> None:
-        while not (self._closing and not self._queue):
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                await self._linger()
-                group = self._take()
-                started_s = time.perf_counter()
-                await self._rounds.commit(group)
-                rows = sum(waiting.rows for waiting in group)
-                self._rows -= rows
-                self._bytes -= sum(waiting.size_bytes for waiting in group)
-                self._freed.set()
-                self._watcher.committed(rows, time.perf_counter() - started_s)
-                self._watcher.buffered(self._rows, self._bytes)
+        while not (self._closing and not (self._queue or self._received or self._kept)):
+            await self._woken()
+            while True:
+                if self._kept and (self._closing or self._monotonic_s() >= self._again_at_s):
+                    kept, self._kept = self._kept, []
+                    await self._commit(kept, self._kept_since_s)
+                elif self._queue or (self._received and not self._kept):
+                    await self._linger()
+                    await self._commit(self._take(), self._monotonic_s())
+                else:
+                    break
+
+    async def _woken(self) -> None:
+        """Wait until there is something to do."""
+        left_s = max(0.0, self._again_at_s - self._monotonic_s()) if self._kept else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _commit(self, group: list[Waiting], since_s: float) -> None:
+        """Commit a group that was first tried at a time."""
+        started_s = self._monotonic_s()
+        self._taken = group
+        left = await self._rounds.commit(group)
+        self._taken = []
+        ended_s = self._monotonic_s()
+        if left and not self._closing and ended_s - since_s < self._again_for_s:
+            self._kept, self._kept_since_s, self._again_at_s = left, since_s, ended_s + _AGAIN_S
+            group = [waiting for waiting in group if waiting.ended]
+        elif left:
+            self._drop(left)
+        self._let_go(group)
+        self._watcher.committed(sum(waiting.rows for waiting in group), ended_s - started_s)
+
+    def _drop(self, left: list[Waiting]) -> None:
+        """Give rows up; if the service is stopping while the store is away, all that were acknowledged on receipt."""
+        more = list(self._received) if self._closing else []
+        if more:
+            self._received.clear()
+            self._let_go(more)
+        for waiting in (*left, *more):
+            self._rounds.fail(waiting, StoreUnavailableError("the store was away for too long"))
+
+    def _let_go(self, group: list[Waiting]) -> None:
+        self._rows -= sum(waiting.rows for waiting in group)
+        self._bytes -= sum(waiting.size_bytes for waiting in group)
+        self._freed.set()
+        self._watcher.buffered(self._rows, self._bytes)
 
     async def _linger(self) -> None:
         """Let what has arrived join. Where nobody waits for the commit, a little more may come."""
         if self._closing or self._rows >= _LINGER_ROWS_MAX:
             await asyncio.sleep(0)
-        elif not self._awaited:
+        elif not self._queue:
             await asyncio.sleep(_LINGER_S)
-        elif self._awaited >= self._expected:
+        elif len(self._queue) >= self._expected:
             await asyncio.sleep(0)
         else:
             self._gathered.clear()

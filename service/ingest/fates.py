@@ -14,16 +14,16 @@ from service.registry.models import LiveModel, LiveVersion
 from service.windows.event_times import event_times
 from service.windows.zones import MIN_US, US_PER_DAY, UsArray
 
-__all__ = ["Clocked", "Fates", "Invalid", "answers_of", "fates_of", "time_column_of"]
+__all__ = ["EARLIEST_US", "REASONS", "Clocked", "Fates", "Invalid", "answers_of", "fates_of", "time_column_of"]
 
-_REASONS: Final = ("no_time", "unreadable_time", "future", "too_old")
+REASONS: Final = ("no_time", "unreadable_time", "future", "too_old")
 _WORDS: Final = {
     "no_time": "no time, though the column is declared to be the time",
     "unreadable_time": "not a time; wanted RFC 3339 or seconds since the epoch",
     "future": "later than now: more than the clock skew allowed",
     "too_old": "older than the retention",
 }
-_EARLIEST_US: Final = MIN_US + 36_525 * US_PER_DAY
+EARLIEST_US: Final = MIN_US + 36_525 * US_PER_DAY
 """A century, the longest retention, after the first instant that can be written: no window begins before that."""
 
 _INVALID: Final = "wrong type for its column; counted as invalid"
@@ -130,12 +130,12 @@ def fates_of(model: LiveModel, version: LiveVersion, block: Block, clocked: Cloc
         if not readable.all():
             refused = np.full(block.rows, -1, dtype=np.int8)
             absent = values.absent if values.absent is not None else np.zeros(block.rows, dtype=np.bool_)
-            refused[~readable & ~absent] = _REASONS.index("unreadable_time")
+            refused[~readable & ~absent] = REASONS.index("unreadable_time")
             if required:
-                refused[absent] = _REASONS.index("no_time")
+                refused[absent] = REASONS.index("no_time")
     elif required:
-        refused = np.full(block.rows, _REASONS.index("no_time"), dtype=np.int8)
-    latest_us, earliest_us = clocked.now_us + model.clock_skew_us, _EARLIEST_US
+        refused = np.full(block.rows, REASONS.index("no_time"), dtype=np.int8)
+    latest_us, earliest_us = clocked.now_us + model.clock_skew_us, EARLIEST_US
     if clocked.newest_us is not None:
         # Of what was committed before: a year of logs in one body is a year, not its last month.
         earliest_us = max(earliest_us, clocked.newest_us - model.retention_us)
@@ -170,10 +170,10 @@ def answers_of(block: Block, fates: Fates, invalid: Invalid) -> list[Answer]:
         fate = refused[start:end]
         rows = np.flatnonzero(fate >= 0)
         reasons = {
-            _REASONS[code]: n for code, n in enumerate(np.bincount(fate[rows], minlength=len(_REASONS)).tolist()) if n
+            REASONS[code]: n for code, n in enumerate(np.bincount(fate[rows], minlength=len(REASONS)).tolist()) if n
         }
         errors = [
-            RowError(row=span.numbers[row], column=fates.column, reason=_WORDS[_REASONS[int(fate[row])]])
+            RowError(row=span.numbers[row], column=fates.column, reason=_WORDS[REASONS[int(fate[row])]])
             for row in rows[:ERRORS_MAX].tolist()
         ]
         errors += [
@@ -197,7 +197,7 @@ def _refuse(refused: npt.NDArray[np.int8] | None, which: BoolArray, reason: str)
     if not which.any():
         return refused
     refused = np.full(which.size, -1, dtype=np.int8) if refused is None else refused
-    refused[which & (refused < 0)] = _REASONS.index(reason)
+    refused[which & (refused < 0)] = REASONS.index(reason)
     return refused
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -12,6 +12,8 @@ __all__ = ["ERRORS_MAX", "Answer", "Asker", "Key", "Pending"]
 
 ERRORS_MAX = 10
 """Errors and ignored columns that an answer names."""
+
+_Rows = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +83,32 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def again(cls, body: bytes) -> "Answer":
-        """The answer of a request that was counted before, from what was answered then."""
-        document = msgspec.json.decode(body)
+        """The answer of a request that was counted before, from what was answered then.
+
+        Raises
+        ------
+        msgspec.DecodeError
+            It is something else.
+        """
+        document = msgspec.json.decode(body, type=_Answered)
         return cls(
-            accepted=document["accepted"],
-            rejected=document["rejected"],
-            late=document["late"],
+            accepted=document.accepted,
+            rejected=document.rejected,
+            late=document.late,
             duplicate=True,
-            errors=tuple(RowError(**error) for error in document["errors"]),
-            ignored=tuple(document.get("ignored", ())),
+            errors=document.errors,
+            ignored=document.ignored,
         )
+
+
+class _Answered(msgspec.Struct):
+    """What `Answer.body` writes."""
+
+    accepted: _Rows
+    rejected: _Rows
+    late: _Rows
+    errors: tuple[RowError, ...]
+    ignored: tuple[str, ...] = ()
 
 
 class Asker(Protocol):

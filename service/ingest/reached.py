@@ -3,11 +3,12 @@
 Other processes may have committed newer rows to the same store: what is known is read again after a second.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from service.ingest.fates import Clocked
-from service.ports import Progress, Store
+from service.ports import CountsStore, Progress
 from service.registry.models import LiveModel
 from service.windows.watermark import watermark_us
 
@@ -21,26 +22,25 @@ class Reached:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CountsStore) -> None:
         self._store = store
         self._known: dict[str, tuple[int, int, dict[str, Progress]]] = {}
 
     async def clocked(self, model: LiveModel, version: str, now_us: int) -> Clocked:
         """Times that decide over rows of a version."""
-        epoch, read_at_us, versions = self._known.get(model.model, (None, 0, {}))
-        # Another epoch: it was changed, or deleted and made again.
-        if epoch != model.epoch or not 0 <= now_us - read_at_us < _KNOWN_FOR_US:
-            versions = {progress.version: progress for progress in await self._store.progress(model.model)}
-            self._known[model.model] = model.epoch, now_us, versions
-        known = versions.get(version)
+        known = (await self._versions(model, now_us)).get(version)
         return Clocked(
             now_us=now_us,
             newest_us=None if known is None else known.newest_us,
             watermark_us=None if known is None else watermark_us(known, now_us, model.lateness),
         )
+
+    async def versions(self, model: LiveModel, now_us: int) -> Sequence[Progress]:
+        """How far the versions of a model have come."""
+        return list((await self._versions(model, now_us)).values())
 
     def advance(self, model: str, newest_us: dict[str, int], now_us: int) -> None:
         """Remember how far versions have come with a commit."""
@@ -63,3 +63,11 @@ class Reached:
     def forget(self, model: str) -> None:
         """Forget a model that is gone."""
         self._known.pop(model, None)
+
+    async def _versions(self, model: LiveModel, now_us: int) -> dict[str, Progress]:
+        epoch, read_at_us, versions = self._known.get(model.model, (None, 0, {}))
+        # Another epoch: it was changed, or deleted and made again.
+        if epoch != model.epoch or not 0 <= now_us - read_at_us < _KNOWN_FOR_US:
+            versions = {progress.version: progress for progress in await self._store.progress(model.model)}
+            self._known[model.model] = model.epoch, now_us, versions
+        return versions

@@ -5,8 +5,12 @@ are counted again. A request that breaks, or whose key is known, costs the other
 """
 
 import asyncio
+import secrets
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -17,10 +21,10 @@ from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
 from service.ingest.pending import Answer, Asker, Pending
 from service.ingest.reached import Reached
-from service.ports import Commit, Committed, Delta, Mark, Store
+from service.ports import Commit, Committed, CountsStore, Delta, Mark, Tally
 from service.registry.models import LiveModel, LiveVersion, Registry
 
-__all__ = ["GoneError", "KeyReusedError", "Rounds", "Waiting", "Watcher"]
+__all__ = ["GoneError", "KeyReusedError", "RefusedError", "Rounds", "Waiting", "Watcher"]
 
 _INLINE_CELLS_MAX: Final = 20_000
 """Blocks of more cells than this, about a millisecond of work, are counted in a thread. One that fights for the interpreter lock
@@ -38,6 +42,10 @@ class GoneError(DriftlineError):
 
 class KeyReusedError(DriftlineError):
     """An idempotency key came again with another body."""
+
+
+class RefusedError(DriftlineError):
+    """The store can read the counts of rows and will not have them: to send them again would change nothing."""
 
 
 class Watcher(Protocol):
@@ -71,6 +79,8 @@ class Waiting:
     size_bytes : int
     asker : Asker or None
         None if its sender does not wait for the commit.
+    number : int
+        If nobody waits: no other request of the buffer has it.
 
     Attributes
     ----------
@@ -81,14 +91,15 @@ class Waiting:
         Whether its fate is settled: what is counted must never be counted again.
     """
 
-    __slots__ = ("asker", "ended", "key", "pending", "rows", "size_bytes")
+    __slots__ = ("asker", "ended", "key", "number", "pending", "rows", "size_bytes")
 
-    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None) -> None:
+    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0) -> None:
         self.pending = pending
         self.size_bytes = size_bytes
         self.asker = asker
         self.rows = pending.rows
         self.key = None if pending.key is None else pending.key.key
+        self.number = number
         self.ended = False
 
 
@@ -97,38 +108,47 @@ class Rounds:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     registry : Registry
     watcher : Watcher
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    tallied : bool
+        Whether the store is told of the fates of rows: where others decide over them.
     """
 
     def __init__(
-        self, store: Store, registry: Registry, watcher: Watcher, on_commit: Callable[[set[str]], None]
+        self,
+        store: CountsStore,
+        registry: Registry,
+        watcher: Watcher,
+        on_commit: Callable[[set[str]], None],
+        *,
+        tallied: bool,
     ) -> None:
         self.store = store
         self.registry = registry
         self.reached = Reached(store)
         self.on_commit = on_commit
+        self.process = secrets.token_hex(8)
         self._watcher = watcher
+        self.tallied = tallied
 
-    async def commit(self, group: Sequence[Waiting]) -> None:
-        """Give each request of a group its answer."""
+    async def commit(self, group: Sequence[Waiting]) -> list[Waiting]:
+        """Give each request of a group its answer; those whose senders do not wait, and for which the store was not there."""
         try:
             await _Round(self, group).run()
         except StoreUnavailableError as error:
             self._watcher.store_failed("commit")
             for waiting in group:
-                self.fail(waiting, error)
+                if waiting.asker is not None:
+                    self.fail(waiting, error)
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
             if len(group) > 1:
-                for waiting in group:
-                    if not waiting.ended:
-                        await self.commit([waiting])
-                return
+                return [left for one in group if not one.ended for left in await self.commit([one])]
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
+        return [waiting for waiting in group if not waiting.ended]
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
         """Answer requests of a model."""
@@ -176,8 +196,8 @@ class _Round:
         rounds = self._rounds
         now_us = await rounds.store.now_us()
         attempts: list[_Attempt] = []
-        by_model = sorted(self._left, key=lambda waiting: waiting.pending.model)
-        for name, some in groupby(by_model, key=lambda waiting: waiting.pending.model):
+        by_commit = sorted(self._left, key=_commit_of)
+        for (name, _), some in groupby(by_commit, key=_commit_of):
             live = rounds.registry.get(name)
             if live is None:
                 for waiting in some:
@@ -193,7 +213,7 @@ class _Round:
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
     ) -> "_Attempt":
-        attempt = _Attempt(live=live, again=again)
+        attempt = _Attempt(live=live, again=again, process=self._rounds.process, tallied=self._rounds.tallied)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -220,6 +240,11 @@ class _Round:
         match result.status:
             case "stale":
                 await rounds.registry.refresh(model)
+            case "refused":
+                structlog.get_logger().error("counts refused", model=model, reason=result.reason)
+                refused = RefusedError(f"the counts of these rows were refused: {result.reason}")
+                for one in (*(one for one, _ in attempt.answers), *attempt.again):
+                    rounds.fail(one, refused)
             case "duplicate":
                 known = {mark.key: mark for mark in result.known}
                 for one, _ in attempt.answers:
@@ -245,10 +270,18 @@ class _Attempt:
     """Counts of one model, with the requests they are of."""
 
     live: LiveModel
+    tallied: bool
     again: Sequence[Waiting]
     deltas: list[Delta] = field(default_factory=list)
     newest_us: dict[str, int] = field(default_factory=dict)
     answers: list[tuple[Waiting, Answer]] = field(default_factory=list)
+    process: str
+
+    @property
+    def rows_id(self) -> str:
+        """Of rows that nobody waits for; the same whenever and by whatever they are counted."""
+        numbers = sorted(one.number for one, _ in self.answers if one.asker is None)
+        return self.process + blake2b(array("Q", numbers).tobytes(), digest_size=16).hexdigest() if numbers else ""
 
     @property
     def marks(self) -> list[Mark]:
@@ -260,7 +293,24 @@ class _Attempt:
 
     @property
     def worth_it(self) -> bool:
-        return bool(self.deltas) or any(one.pending.key is not None for one, _ in self.answers)
+        if self.deltas or any(one.key is not None for one, _ in self.answers):
+            return True
+        return self.tallied and any(answer.rejected for _, answer in self.answers)
+
+    @property
+    def tally(self) -> Tally:
+        if not self.tallied:
+            return Tally()
+        rejected: Counter[str] = Counter()
+        for _, answer in self.answers:
+            if answer.reasons:
+                rejected.update(answer.reasons)
+        return Tally(
+            accepted=sum(delta.rows for delta in self.deltas),
+            late=sum(answer.late for _, answer in self.answers),
+            rejected=rejected,
+            ignored_cells=sum(one.pending.decoded.ignored_cells for one, _ in self.answers),
+        )
 
     @property
     def commit(self) -> Commit:
@@ -270,7 +320,14 @@ class _Attempt:
             deltas=self.deltas,
             marks=self.marks,
             newest_us=self.newest_us,
+            tally=self.tally,
+            rows_id=self.rows_id,
         )
+
+
+def _commit_of(waiting: Waiting) -> tuple[str, bool]:
+    """Of one commit are requests for one model that are all waited for, or all sent again if the store is away."""
+    return waiting.pending.model, waiting.asker is None
 
 
 def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting]]:

@@ -20,7 +20,7 @@ from detectors.reference import Reference
 from service.domain.configuration import ModelConfiguration
 from service.domain.durations import parse_duration_s, zone_of
 from service.errors import UnusableReferenceError
-from service.ports import LEARNING, ModelRow, Series, Store
+from service.ports import LEARNING, CountsStore, ModelRow, Series
 from service.registry.reference_file import reference_of_bytes
 from service.windows.grid import Grid
 from service.windows.watermark import Lateness
@@ -176,10 +176,10 @@ class Registry:
 
     Parameters
     ----------
-    store : Store
+    store : CountsStore
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CountsStore) -> None:
         self._store = store
         self._models: dict[str, LiveModel] = {}
         self._references: WeakValueDictionary[str, LiveReference] = WeakValueDictionary()

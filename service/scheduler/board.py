@@ -1,6 +1,10 @@
-"""What `/metrics` says of models: the latest evaluation of each window size, by whichever process it was made."""
+"""What `/metrics` says of the models that this replica evaluates: the latest evaluation of each window size.
 
-from collections.abc import Iterator, Sequence
+Only who evaluates a model exports its series, so that a sum over replicas counts nothing twice. It reads the latest windows
+when it takes the role; whatever is recorded from then on was recorded here, for the store refuses everybody else.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +20,6 @@ from service.registry.models import LiveModel, LiveVersion, Registry
 
 __all__ = ["Board"]
 
-_ROWS: Final = 500
 _FACTS_EVERY: Final = 10  # rounds
 _COUNT_EVERY: Final = 15
 """Rounds: to count the rows of a version an index entry a pane is read, a thousand of them."""
@@ -38,53 +41,56 @@ class Board:
         self._store = store
         self._registry = registry
         self._drift = drift
-        self._sequence = 0
         self._ends: dict[SeriesKey, int] = {}
-        self._models: dict[str, int] = {}
+        self._shown: dict[str, int] = {}
         self._rounds = 0
         self._seen: dict[tuple[str, str], tuple[int, Progress | None]] = {}
         self._rows: dict[tuple[str, str], tuple[int, int]] = {}
 
-    async def load(self) -> None:
-        """Read the latest evaluations, so that a restart leaves no gap."""
-        for model in self._registry.models.values():
-            sizes = {base_label(model, scale) for scale in (1, *model.configuration.scales)}
-            sizes |= {view.label for view in model.configuration.views}
-            for version in model.versions.values():
-                rows: list[EvaluationRow] = []
-                for size in sizes:
-                    rows += await self._store.evaluations(
-                        model.model, version.version, size=size, first_us=None, last_us=None, limit=1
-                    )
-                for row in sorted(rows, key=lambda row: (row.end_us, row.sequence)):
-                    self._take(model, row)
-                    self._sequence = max(self._sequence, row.sequence)
+    async def show(self, fences: Mapping[str, int]) -> Sequence[str]:
+        """Show these models and no others, each from a fence on; those that were taken up just now."""
+        self.keep(fences)
+        taken_up = []
+        for name, fence in fences.items():
+            model = self._registry.get(name)
+            if model is not None and name not in self._shown:
+                await self._load(model)
+                self._shown[name] = fence
+                taken_up.append(name)
+        return taken_up
+
+    def keep(self, fences: Mapping[str, int]) -> None:
+        """Drop what is shown of models that are not held by the fence of then any more."""
+        for name in [name for name, fence in self._shown.items() if fences.get(name) != fence]:
+            self.forget(name)
+
+    def take(self, rows: Sequence[EvaluationRow]) -> None:
+        """Show what was recorded just now."""
+        for row in self._latest(rows):
+            model = self._registry.get(row.model)
+            if model is not None and row.model in self._shown:
+                self._take(model, row)
 
     async def sync(self) -> None:
-        """Take what was recorded since the last time, and drop what is gone."""
-        for name in [name for name in self._models if self._registry.get(name) is None]:
+        """Drop what is gone, and show how far the versions have come."""
+        for name in [name for name in self._shown if self._registry.get(name) is None]:
             self.forget(name)
-        while rows := await self._store.evaluations_after(self._sequence, _ROWS):
-            for row in self._latest(rows):
-                model = self._registry.get(row.model)
-                if model is not None:
-                    self._take(model, row)
-            self._sequence = rows[-1].sequence
         self._rounds += 1
-        progress = {(item.model, item.version): item for item in await self._store.progress()}
-        for model in self._registry.models.values():
-            self._models[model.model] = model.epoch
+        progress = {(item.model, item.version): item for item in await self._store.progress()} if self._shown else {}
+        for model in [model for model in self._registry.models.values() if model.model in self._shown]:
             for version in model.versions.values():
                 state = model.epoch, progress.get((model.model, version.version))
                 key = model.model, version.version
                 # What may change without any of that, such as an episode that is closed by hand, is seen a little later.
                 if self._seen.get(key) != state or self._rounds % _FACTS_EVERY == 0:
-                    self._seen[key] = state
-                    self._drift.set_model(*key, await self._facts(model, version, state[1]))
+                    facts = await self._facts(model, version, state[1])
+                    if model.model in self._shown:  # still: a scrape may have dropped it meanwhile
+                        self._seen[key] = state
+                        self._drift.set_model(*key, facts)
 
     def forget(self, model: str) -> None:
-        """A model is gone."""
-        self._models.pop(model, None)
+        """A model is gone, or another replica's."""
+        self._shown.pop(model, None)
         self._drift.remove_model(model)
         for key in [key for key in self._ends if key.model == model]:
             del self._ends[key]
@@ -95,12 +101,26 @@ class Board:
 
     def look(self, model: LiveModel, looks: Sequence[Evaluation]) -> None:
         """Show looks at what is still open, once there is something to be seen: until then the last window stands."""
+        if model.model not in self._shown:
+            return
         for evaluation in looks:
             key = _key(evaluation.model, evaluation.version, evaluation.segment or "", evaluation.window.size)
             known = key in self._ends
             if evaluation.verdict == "undecided" and known and evaluation.columns:
                 continue
             self._show(model, key, evaluation.window.end_us or 0, evaluation_document(evaluation))
+
+    async def _load(self, model: LiveModel) -> None:
+        sizes = {base_label(model, scale) for scale in (1, *model.configuration.scales)}
+        sizes |= {view.label for view in model.configuration.views}
+        for version in model.versions.values():
+            rows: list[EvaluationRow] = []
+            for size in sizes:
+                rows += await self._store.evaluations(
+                    model.model, version.version, size=size, first_us=None, last_us=None, limit=1
+                )
+            for row in sorted(rows, key=lambda row: (row.end_us, row.sequence)):
+                self._take(model, row)
 
     def _latest(self, rows: Sequence[EvaluationRow]) -> Iterator[EvaluationRow]:
         """Those that are not overtaken by another one of them: of a replay, few. Without rows, they are all looked at."""

@@ -1,13 +1,12 @@
 """The ticks of the service, driven by APScheduler.
 
-Each tick is short and starts where the last one ended; a tick that is missed is not made up for. Which process evaluates is
-decided by a lease; a race between two changes nothing, because every record says what it relied on.
+Each tick is short and starts where the last one ended; a tick that is missed is not made up for. Which models are evaluated here
+is decided by roles; a race between two replicas changes nothing, because every record says what it relied on.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -26,6 +25,7 @@ from service.references.jobs import ReferenceJobs
 from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
+from service.scheduler.roles import Roles
 from service.windows.zones import US_PER_S
 
 __all__ = ["Kept", "Ticks"]
@@ -33,9 +33,9 @@ __all__ = ["Kept", "Ticks"]
 EVALUATE_EVERY_S: Final = 1.0
 SWEEP_EVERY_S: Final = 5.0
 TEND_EVERY_S: Final = 15.0
-_LEASE: Final = "evaluate"
-_LEASE_US: Final = 15 * US_PER_S
-_LEASE_RENEW_S: Final = 5.0
+KEEP_ROLES_EVERY_S: Final = 2.0
+"""Beside the ticks that evaluate, of which one may take longer than a lease lasts."""
+
 _BUDGET_S: Final = 0.5
 """Time that one model may take of a tick before the others have their turn."""
 
@@ -57,18 +57,15 @@ class Ticks:
 
     Parameters
     ----------
-    store, registry, job, looks, silence, learning, jobs, board
+    store, registry, job, looks, silence, learning, jobs, board, roles
         Parts of the service.
     kept : Kept
-    owner : str
-        Name of this process among those that share the store.
     on_notices : callable
     on_swept : callable
     on_store_failed : callable
         Told of the operation.
-    on_leases : callable
     monotonic_s : callable
-        What rounds and the lease are timed by.
+        What rounds are timed by.
     """
 
     def __init__(
@@ -82,12 +79,11 @@ class Ticks:
         learning: Learning,
         jobs: ReferenceJobs,
         board: Board,
+        roles: Roles,
         kept: Kept,
-        owner: str,
         on_notices: Callable[[], None],
         on_swept: Callable[[Swept], None],
         on_store_failed: Callable[[str], None],
-        on_leases: Callable[[int], None],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -98,18 +94,16 @@ class Ticks:
         self._learning = learning
         self._jobs = jobs
         self._board = board
+        self._roles = roles
         self._kept = kept
-        self._owner = owner
         self._on_notices = on_notices
         self._on_swept = on_swept
         self._on_store_failed = on_store_failed
-        self._on_leases = on_leases
         self._monotonic_s = monotonic_s
         self._scheduler = AsyncIOScheduler()
         self._touched: set[str] = set()
         self._next_look_s: dict[tuple[str, str], float] = {}
         self._looked: list[tuple[LiveModel, Sequence[Evaluation]]] = []
-        self._holds_until_s = 0.0
         self._failing: set[str] = set()
         self._under_way: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -118,9 +112,15 @@ class Ticks:
         """Counts of models have changed."""
         self._touched |= models
 
+    async def take_up(self) -> None:
+        """Take the roles that this replica should have and that are free, and show their models: a restart leaves no gap."""
+        await self.keep_roles()
+        await self._show()
+
     def start(self) -> None:
         """Begin to tick."""
         for name, work, every_s in (
+            ("roles", self.keep_roles, KEEP_ROLES_EVERY_S),
             ("evaluate", self.evaluate, EVALUATE_EVERY_S),
             ("sweep", self.sweep, SWEEP_EVERY_S),
             ("tend", self._jobs.tend, TEND_EVERY_S),
@@ -131,14 +131,13 @@ class Ticks:
         self._scheduler.start()
 
     async def stop(self) -> None:
-        """Let the ticks that are under way end, stop ticking, and give the lease back."""
+        """Let the ticks that are under way end, stop ticking, and give the roles back."""
         self._stopping = True
         self._scheduler.pause()
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=_END_S)
         self._scheduler.shutdown(wait=False)
-        with suppress(StoreUnavailableError):  # then it runs out
-            await self._store.release(_LEASE, self._owner)
+        await self._roles.leave()
 
     async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         log = structlog.get_logger()
@@ -169,25 +168,36 @@ class Ticks:
         """Close what is due, look at what is open, and show it."""
         await self._registry.refresh()
         self._looked.clear()
-        if await self._holds_lease():
-            progress: dict[str, list[Progress]] = {}
-            for item in await self._store.progress():
-                progress.setdefault(item.model, []).append(item)
-            for model in list(self._registry.models.values()):
-                if self._stopping:
-                    return
-                try:
-                    await self._advance(model, progress.get(model.model, []))
-                except StoreUnavailableError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - one model that breaks must not cost the others their verdicts
-                    structlog.get_logger().exception("evaluation failed", model=model.model, error=type(error).__name__)
+        await self.keep_roles()
+        # Before anything is read that a record may rest on: a role that is lost from here on is noticed by its fence.
+        fences = await self._show()
+        progress: dict[str, list[Progress]] = {}
+        for item in await self._store.progress() if fences else ():
+            progress.setdefault(item.model, []).append(item)
+        for name, fence in fences.items():
+            if self._stopping:
+                return
+            model = self._registry.get(name)
+            if model is None or not self._roles.holds(name, fence):
+                continue
+            try:
+                await self._advance(model, progress.get(name, []), fence)
+            except StoreUnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - one model that breaks must not cost the others their verdicts
+                structlog.get_logger().exception("evaluation failed", model=name, error=type(error).__name__)
         await self._board.sync()
         for model, looks in self._looked:  # after the windows that were closed just now
             self._board.look(model, looks)
 
+    async def keep_roles(self) -> None:
+        """Renew the roles of this replica in time."""
+        await self._roles.keep(self._registry.models)
+
     async def sweep(self) -> None:
-        """Fold, coarsen and expire counts."""
+        """Fold, coarsen and expire counts, if housekeeping is this replica's."""
+        if not self._roles.keeps_house:
+            return
         now_us = await self._store.now_us()
         keepings = [
             _keeping(model, progress, self._kept.evaluations_us)
@@ -199,16 +209,13 @@ class Ticks:
         )
         self._on_swept(swept)
 
-    async def _holds_lease(self) -> bool:
-        now_s = self._monotonic_s()
-        if now_s < self._holds_until_s:
-            return True
-        held = await self._store.lease(_LEASE, self._owner, _LEASE_US)
-        self._holds_until_s = now_s + _LEASE_RENEW_S if held else 0.0
-        self._on_leases(int(held))
-        return held
+    async def _show(self) -> Mapping[str, int]:
+        fences = self._roles.fences
+        for model in await self._board.show(fences):
+            self._silence.forget(model)
+        return fences
 
-    async def _advance(self, model: LiveModel, known: Sequence[Progress]) -> None:
+    async def _advance(self, model: LiveModel, known: Sequence[Progress], fence: int) -> None:
         started = self._monotonic_s()
         for version in model.versions.values():
             if version.learning and self._is_touched(model.model):
@@ -216,20 +223,20 @@ class Ticks:
                 self._next_look_s[model.model, ""] = self._monotonic_s() + parse_duration_s(
                     model.configuration.provisional_every
                 )
-        advanced = await self._job.advance(model, known)
+        advanced = await self._job.advance(model, known, fence=fence)
         worked = advanced != "idle"
         while advanced == "more" and self._monotonic_s() - started < _BUDGET_S:
             await self._registry.refresh(model.model)  # by a model that has changed nothing could be recorded
             found = self._registry.get(model.model)
-            if found is None:
+            if found is None or not self._roles.holds(model.model, fence):
                 return
             model = found
-            advanced = await self._job.advance(model)
+            advanced = await self._job.advance(model, fence=fence)
         if worked:
             known = await self._store.progress(model.model)
         now_us = await self._store.now_us()
         for progress in known:
-            if await self._silence.watch(model, progress, now_us):
+            if await self._silence.watch(model, progress, now_us, fence=fence):
                 self._on_notices()
             self._looked.append((model, await self._look(model, progress)))
         self._touched.discard(model.model)

@@ -18,6 +18,10 @@ def cross_faults(settings: Settings, targets: Collection[str]) -> Iterator[tuple
         yield ("server", "host"), "without keys wanted a loopback address such as 127.0.0.1; or say `auth: none`"
     if isinstance(settings.auth, AuthSettings):
         yield from _repeated_keys(settings.auth)
+    if settings.store.is_upstream:
+        for section in ("models", "targets"):
+            if getattr(settings, section):
+                yield (section,), "wanted none: a sidecar has its models from the centre, which decides and tells"
     yield from _of_store(settings.store)
     if len(settings.models) > settings.limits.models_max:
         yield ("models",), f"{len(settings.models):,} models; limits.models_max is {settings.limits.models_max:,}"
@@ -27,7 +31,7 @@ def cross_faults(settings: Settings, targets: Collection[str]) -> Iterator[tuple
 
 
 def _of_store(store: StoreSettings) -> Iterator[tuple[Place, str]]:
-    if store.url is None:
+    if store.url is None or store.is_upstream:
         return
     address = redis_address(store.url)
     for name in ("tls_ca_file", "tls_certificate_file", "tls_key_file"):

@@ -42,6 +42,8 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
+_CENTRES: Final = ("http://", "https://")
+
 Scope = Literal["ingest", "read", "admin", "metrics"]
 
 _Size = Annotated[ByteSize, Field(ge=1), WithJsonSchema({"type": ["integer", "string"], "examples": ["64MiB"]})]
@@ -86,10 +88,24 @@ class ServerSettings(_Document):
             return self.host == "localhost"
 
 
-def _redis(text: str | None) -> str | None:
-    if text is not None:
+def _store(text: str | None) -> str | None:
+    if text is None:
+        return text
+    if text.startswith(_CENTRES):
+        _check_centre(text)
+    else:
         redis_address(text)
     return text
+
+
+def _check_centre(text: str) -> None:
+    try:
+        url = urlsplit(text)
+        usable = bool(url.hostname) and url.port != 0 and "@" not in url.netloc and not url.query and not url.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("wanted the http(s)://HOST:PORT of a central Driftline, without a user and a password")
 
 
 class StoreSettings(_Document):
@@ -101,11 +117,12 @@ class StoreSettings(_Document):
     durability: Literal["process", "power"] = Field(
         default="process", description="what an acknowledged row survives: a killed process, or a power cut too"
     )
-    url: Annotated[str | None, AfterValidator(_redis)] = Field(
+    url: Annotated[str | None, AfterValidator(_store)] = Field(
         default=None,
         description="of a Redis or Valkey that replicas share, in the place of the database: "
         "redis://USER@HOST:PORT/NUMBER, unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/NAME, "
-        "redis+cluster://HOST:PORT,HOST:PORT; rediss... with TLS",
+        "redis+cluster://HOST:PORT,HOST:PORT; rediss... with TLS. Or of a central Driftline, http(s)://HOST:PORT, that this "
+        "one sends its counts to as a sidecar; the API key is in DRIFTLINE_STORE_KEY",
     )
     password_file: Path | None = Field(
         default=None, description="holds the password of a Redis, which may be in DRIFTLINE_STORE_PASSWORD instead"
@@ -131,6 +148,11 @@ class StoreSettings(_Document):
         le=10,
         description="replicas of a Redis that must have a write before it is acknowledged (WAIT)",
     )
+
+    @property
+    def is_upstream(self) -> bool:
+        """Whether the store is a central Driftline, and this a sidecar."""
+        return self.url is not None and self.url.startswith("http")
 
     @property
     def place(self) -> str:

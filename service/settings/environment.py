@@ -38,10 +38,12 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 OTHER_VARIABLES: Final = (
     "DRIFTLINE_CONFIG",
     "DRIFTLINE_KEY",
+    "DRIFTLINE_STORE_KEY",
     "DRIFTLINE_STORE_PASSWORD",
     "DRIFTLINE_STORE_SENTINEL_PASSWORD",
 )
-"""What commands read themselves: the path of the file, the key of clients, the passwords of a Redis and its Sentinels."""
+"""What commands read themselves: the path of the file, the keys of clients and of a sidecar, the passwords of a Redis and of its
+Sentinels."""
 
 _KUBERNETES: Final = (
     re.compile(r"DRIFTLINE(_\w+)?_SERVICE_(HOST|PORT)(_\w+)?="),

@@ -36,6 +36,7 @@ __all__ = [
     "bins_of",
     "encode_dense",
     "encode_sparse",
+    "entries",
     "merge",
     "summed",
     "unwrap_sketch",
@@ -99,23 +100,39 @@ def add_into(total: _Ints, payload: bytes) -> None:
     PayloadError
         The payload is not of counts, has another number of bins, is corrupt or of a later version. The vector is as it was.
     """
-    form, widths, n_bins, entries = _header(payload)
-    if n_bins != len(total):
-        raise PayloadError(f"counts: {n_bins} bins in the payload, {len(total)} wanted")
+    positions, counts = entries(payload, len(total))
+    if positions is None:
+        np.add(total, counts, out=total)
+    elif len(positions):
+        total[positions] += counts
+
+
+def entries(payload: bytes, n_bins: int) -> tuple[_Ints | None, npt.NDArray[Any]]:
+    """Bins that a payload has counts of, strictly increasing, and the counts; None for all bins in order.
+
+    Counts are of the type that they are stored in. Those of 64 bits are taken as signed: one that is beyond them is negative.
+
+    Raises
+    ------
+    PayloadError
+        As for `add_into`; of a payload of other bins, nothing is inflated.
+    """
+    form, widths, n_found, n_entries = _header(payload)
+    if n_found != n_bins:
+        raise PayloadError(f"counts: {n_found} bins in the payload, {n_bins} wanted")
     counts_type, gaps_type = _TYPES[widths & 15], _TYPES[widths >> 4]
-    gaps_bytes = entries * gaps_type.itemsize if form & _SPARSE else 0
-    body = _body(payload, form, gaps_bytes + entries * counts_type.itemsize)
-    counts = np.frombuffer(body, counts_type, entries, gaps_bytes)
+    gaps_bytes = n_entries * gaps_type.itemsize if form & _SPARSE else 0
+    body = _body(payload, form, gaps_bytes + n_entries * counts_type.itemsize)
+    counts = np.frombuffer(body, counts_type, n_entries, gaps_bytes)
     if widths & 15 == len(_TYPES) - 1:
         counts = counts.view(np.int64)  # u8 and int64 would add up to float64
     if not form & _SPARSE:
-        np.add(total, counts, out=total)
-    elif entries:
-        positions = np.frombuffer(body, gaps_type, entries).cumsum(dtype=np.int64)
-        positions += np.arange(entries)
-        if positions[-1] >= n_bins:
-            raise PayloadError("counts: positions beyond the bins")
-        total[positions] += counts
+        return None, counts
+    positions = np.frombuffer(body, gaps_type, n_entries).cumsum(dtype=np.int64)
+    positions += np.arange(n_entries)
+    if n_entries and positions[-1] >= n_bins:
+        raise PayloadError("counts: positions beyond the bins")
+    return positions, counts
 
 
 def summed(payloads: Sequence[bytes], n_bins: int) -> Counts:

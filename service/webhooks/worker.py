@@ -1,11 +1,13 @@
 """Deliveries of one target. Each target has a worker of its own, so that one that is stuck delays nobody else.
 
 An attempt is claimed for longer than it can take, so that no other replica makes it at the same time. If the process dies, the
-claim runs out and the attempt is made again, under the same id: at least once, and the receiver can drop the repeat.
+claim runs out and the attempt is made again, under the same id: at least once, and the receiver can drop the repeat. Every claim
+has a name of its own: an attempt that was paused for longer than its claim ends no later one, not even of its own process.
 """
 
 import asyncio
 import contextlib
+import itertools
 import random
 import traceback
 from typing import Any, Final
@@ -51,6 +53,7 @@ class Worker:
         self._clock = clock
         self._rng = rng
         self._owner = owner
+        self._claims = itertools.count(1)
         self._listener = listener
         self._again_s = again_s
         self._settle_s = settle_s
@@ -99,8 +102,9 @@ class Worker:
             return
         claim_s = self._target.timeout_s + self._settle_s
         until_us = now_us + int(claim_s * _US_PER_S)
-        for delivery in await self._store.claim(self._target.name, self._owner, until_us, free):
-            attempt = asyncio.create_task(self._deliver(delivery, now_us))
+        claim = f"{self._owner}#{next(self._claims)}"
+        for delivery in await self._store.claim(self._target.name, claim, until_us, free):
+            attempt = asyncio.create_task(self._deliver(delivery, claim, now_us))
             self._in_flight.add(attempt)
             attempt.add_done_callback(self._ended)
 
@@ -111,16 +115,16 @@ class Worker:
             _log.warning("delivery_not_settled", target=self._target.name)
         self._kicked.set()
 
-    async def _deliver(self, delivery: Delivery, claimed_at_us: int) -> None:
+    async def _deliver(self, delivery: Delivery, claim: str, claimed_at_us: int) -> None:
         try:
             fate, answer = await self._attempted(delivery, claimed_at_us)
         except asyncio.CancelledError:
             broken_off = Settled(id=delivery.id, state="pending", next_attempt_us=claimed_at_us, last="interrupted")
-            await self._store.settle(self._owner, [broken_off])
+            await self._store.settle(claim, [broken_off])
             raise
         settled = Settled(id=delivery.id, state=fate.state, next_attempt_us=fate.next_attempt_us, last=answer.ended)
         self._disabled = self._disabled or fate.disables
-        await self._write(settled, disables=fate.disables)
+        await self._write(claim, settled, disables=fate.disables)
         self._tell(delivery, fate, answer)
 
     async def _attempted(self, delivery: Delivery, claimed_at_us: int) -> tuple[Fate, Answer]:
@@ -158,7 +162,7 @@ class Worker:
             _log.error("delivery_failed", target=self._target.name, error=type(error).__name__, where=where)
             return Answer(status=None, ended="error")
 
-    async def _write(self, settled: Settled, *, disables: bool) -> None:
+    async def _write(self, claim: str, settled: Settled, *, disables: bool) -> None:
         """Write an outcome; if the store is away, again until the claim has run out."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._settle_s
@@ -166,7 +170,7 @@ class Worker:
             try:
                 if disables:
                     await self._store.set_target_disabled(self._target.name, f"{settled.last} for {settled.id}")
-                await self._store.settle(self._owner, [settled])
+                await self._store.settle(claim, [settled])
             except StoreUnavailableError:
                 if loop.time() >= deadline_s:
                     _log.warning("delivery_not_settled", target=self._target.name, delivery=settled.id)

@@ -10,10 +10,8 @@ import numpy as np
 from traffic import BATCHES_TOLD, PANE_S, US_PER_S, WINDOW_S, WINDOW_US, batch_of
 
 from detectors.binning import ColumnValues
-from service.clock import SystemClock
 from service.registry.models import Registry
 from service.storage.codec import summed
-from service.storage.sqlite import SqliteStore
 
 _EVER_US = 2**62
 _MANY = 10**7
@@ -41,13 +39,13 @@ class Held:
     deliveries: tuple
 
 
-def read(database):
+def read(place):
     """Read everything, through the store."""
-    return asyncio.run(_read(database))
+    return asyncio.run(_read(place))
 
 
-async def _read(database):
-    store = await SqliteStore.open(database, SystemClock())
+async def _read(place):
+    store = await place.opening()
     try:
         registry = Registry(store)
         await registry.refresh()

@@ -26,7 +26,19 @@ class Outcome:
         return "\n".join([*lines, *(["FAULTS:", aftermath.told(self.faults)] if self.faults else ["no faults"])])
 
 
-def prove(folder, harm, *, seed, services=1, quick=False):
+def prove(
+    folder,
+    harm,
+    *,
+    seed,
+    services=1,
+    sidecars=0,
+    quick=False,
+    place=None,
+    event_s_per_s=_EVENT_S_PER_S,
+    late=("shuffled",),
+    repeated=0.0,
+):
     """Harm services under load, let all come to its end, and compare.
 
     Parameters
@@ -37,8 +49,17 @@ def prove(folder, harm, *, seed, services=1, quick=False):
     seed : int
     services : int
         Processes on the one store.
+    sidecars : int
+        Processes beside them that take the rows, and send counts to the first.
     quick : bool
         At the end, claims of processes that were killed are let run out at once.
+    place : optional
+        Of the store of the services that are harmed; by default a file, as that of the calm run always is.
+    event_s_per_s : float
+    late : sequence of str
+        Models whose rows may come late.
+    repeated : float
+        Share of acknowledged batches that are sent again.
     """
     reference = make_reference(folder, seed)
     outcome = Outcome()
@@ -47,14 +68,17 @@ def prove(folder, harm, *, seed, services=1, quick=False):
         reference,
         seed=seed,
         services=services,
+        sidecars=sidecars,
         refuses=_REFUSED_SHARE,
-        event_s_per_s=_EVENT_S_PER_S,
+        event_s_per_s=event_s_per_s,
+        place=place,
     ) as trial:
+        trial.senders.repeated = repeated
         started_s = time.monotonic()
         harmed = harm(trial)
         outcome.figures["harm"] = f"{harmed}; {time.monotonic() - started_s:.0f} s"
         last_s = _finish(trial, quick=quick)
-    held = aftermath.read(trial.database)
+        held = aftermath.read(trial.place)
     sent, received = trial.senders.sent, trial.inbox.received
     calm = _calm(folder / "calm", reference, seed, sent, last_s)
     outcome.figures |= _figures(held, sent, received)
@@ -63,28 +87,28 @@ def prove(folder, harm, *, seed, services=1, quick=False):
     outcome.figures["unanswered batches without a key"] = (
         f"{len(sent[bare.name].unanswered)}, {outcome.counted_unanswered} of them counted"
     )
-    outcome.faults += _faults(held, calm, seed, sent, received, last_s)
-    outcome.faults += [line for service in trial.services for line in _errors(service.log.read_text())]
+    outcome.faults += _faults(held, calm, seed, sent, received, last_s=last_s, late=late)
+    outcome.faults += [line for service in trial.processes for line in _errors(service.log.read_text())]
     return outcome
 
 
 def _finish(trial, *, quick):
     """Let everything come to its end; the time up to which rows count."""
-    for service in trial.services:
-        service.kill()
+    for process in trial.processes:
+        process.kill()
     if quick:
         trial.let_time_pass()
-    for service in trial.services:
-        service.start()
-    for service in trial.services:
-        service.wait_ready(60)
+    for process in trial.processes:
+        process.start()
+    for process in trial.processes:
+        process.wait_ready(60)
     trial.senders.wait_past(ENOUGH_S, _EVALUATED_S)
     trial.senders.stop()
     last_s = trial.close_windows()
     trial.wait_evaluated(last_s, _EVALUATED_S)
     trial.inbox.refuses = 0.0
     trial.wait_delivered(_LONGEST_CLAIM_S)
-    codes = [service.stop() for service in trial.services]
+    codes = [process.stop() for process in reversed(trial.processes)]  # sidecars before their centre
     assert codes == [0] * len(codes), f"exit codes {codes}"
     return last_s
 
@@ -100,14 +124,14 @@ def _calm(folder, reference, seed, sent, last_s):
         trial.close_windows(last_s)
         trial.wait_evaluated(last_s, _EVALUATED_S, {stream.model for stream in numbers})
         trial.services[0].stop()
-    return aftermath.read(trial.database)
+    return aftermath.read(trial.place)
 
 
-def _faults(held, calm, seed, sent, received, last_s):
+def _faults(held, calm, seed, sent, received, *, last_s, late):
     return [
         *(f"{name}: {wrong}" for name, some in sent.items() for wrong in some.wrong),
         *aftermath.count_faults(held, seed, STREAMS, sent, last_s),
-        *aftermath.evaluation_faults(held),
+        *aftermath.evaluation_faults(held, late),
         *aftermath.notice_faults(held, received),
         *aftermath.difference(held, calm),
         *([] if received else ["nothing drifted, so nothing is proved of notices"]),
@@ -130,6 +154,7 @@ def _figures(held, sent, received):
         "batches acknowledged": f"{sum(acknowledged.values()):,} ({rows:,} rows)",
         "attempts that failed": ", ".join(f"{reason} {number:,}" for reason, number in sorted(failures.items())),
         "answered as counted before": f"{sum(some.again for some in sent.values())}",
+        "sent again though acknowledged": f"{sum(some.repeats for some in sent.values())}",
         "base windows": ", ".join(f"{name} {len(model.windows):,}" for name, model in held.models.items()),
         "evaluations": f"{sum(len(model.evaluations) for model in kept):,}",
         "evaluated again for late rows": f"{sum(row.revision > 1 for model in kept for row in model.evaluations):,}",

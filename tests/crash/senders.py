@@ -25,6 +25,7 @@ class Sent:
     acknowledged: list = field(default_factory=list)
     unanswered: list = field(default_factory=list)  # of streams that are never sent again
     again: int = 0  # answers that said the batch had been counted before
+    repeats: int = 0  # batches that were sent again after they had been acknowledged, and known
     failures: dict = field(default_factory=dict)  # attempts without a 200, by status or error
     wrong: list = field(default_factory=list)
 
@@ -35,10 +36,11 @@ class Sent:
 class Senders:
     """A thread a stream.
 
-    Streams of one model stay together in event time. `ports` are those of all services; each attempt goes to any of them.
+    Streams of one model stay together in event time. `ports` are those of all services; each attempt goes to any of them. With a
+    status that is `doubtful` a batch may have been counted; a share of what was acknowledged is `repeated`, to any service.
     """
 
-    def __init__(self, seed, streams, ports, *, event_s_per_s=None):
+    def __init__(self, seed, streams, ports, *, event_s_per_s=None, doubtful=(), repeated=0.0):
         self.seed = seed
         self.streams = streams
         self.ports = ports
@@ -47,6 +49,8 @@ class Senders:
         self._moved = threading.Condition()
         self._stopping = threading.Event()
         self._rate = event_s_per_s
+        self._doubtful = doubtful
+        self.repeated = repeated
         self._threads = [threading.Thread(target=self._run, args=(stream,), daemon=True) for stream in streams]
 
     def start(self):
@@ -119,8 +123,12 @@ class Senders:
             else:
                 if status == 200:
                     self._acknowledged(batch, answer, sent)
+                    self._repeat(stream, batch, headers, body, sent, rng)
                     return True
                 sent.failed(status)
+                if batch.key is None and status in self._doubtful:
+                    sent.unanswered.append(batch.number)
+                    return True
                 if status not in {429, 503}:
                     sent.wrong.append((batch.number, status, answer[:500]))
                     return False
@@ -128,6 +136,22 @@ class Senders:
                 connection.close()
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_LONGEST_S)
+
+    def _repeat(self, stream, batch, headers, body, sent, rng):
+        """Send again what was acknowledged, as a sender does that did not hear so; it must be known, or refused for now."""
+        if batch.key is None or rng.random() >= self.repeated:
+            return
+        connection = http.client.HTTPConnection(HOST, rng.choice(self.ports), timeout=_TIMEOUT_S)
+        try:
+            status, answer = post(connection, stream.model, headers, body)
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            connection.close()
+        if status == 200:
+            sent.repeats += 1
+            if not json.loads(answer)["duplicate"]:
+                sent.wrong.append((batch.number, "counted again", answer[:500]))
 
     @staticmethod
     def _acknowledged(batch, answer, sent):

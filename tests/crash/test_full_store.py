@@ -37,7 +37,7 @@ def rows_in(trial):
     """Rows in the store, by a service that is stopped."""
     import aftermath  # noqa: PLC0415 - numpy and all, which the tests of permissions do without
 
-    return sum(aftermath.read(trial.database).models[BULK.model].windows.values())
+    return sum(aftermath.read(trial.place).models[BULK.model].windows.values())
 
 
 class FileSize:

@@ -1,14 +1,13 @@
-"""A trial: a folder with references, a configuration and a database, services on it, senders, and a receiver of webhooks."""
+"""A trial: a folder with references and a configuration, a store, services on it, senders, and a receiver of webhooks."""
 
 import csv
 import http.client
 import json
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing, suppress
 
 from inbox import Inbox
+from places import FilePlace
 from senders import Senders, post, request_of
 from traffic import LATENESS_S, PANE_S, START_US, STREAMS, US_PER_S, WINDOW_S, training_rows
 from victim import HOST, ROOT, Victim, wait_until
@@ -24,7 +23,6 @@ _COLUMNS = {
     }
 }
 _TRAINING_ROWS = 6_400
-_EVALUATED = "SELECT model, evaluated_until_us FROM progress JOIN models ON models.id = progress.model_id"
 
 
 def make_reference(folder, seed):
@@ -47,16 +45,50 @@ def make_reference(folder, seed):
 
 
 class Trial:
-    """Services that share a store, with their senders and their receiver."""
+    """Services that share a store, with their senders and their receiver.
 
-    def __init__(self, folder, reference, *, seed, services=1, refuses=0.0, event_s_per_s=None, streams=STREAMS):
+    With sidecars, rows are sent to these alone, and they send counts to the first service.
+    """
+
+    def __init__(
+        self,
+        folder,
+        reference,
+        *,
+        seed,
+        services=1,
+        sidecars=0,
+        refuses=0.0,
+        event_s_per_s=None,
+        streams=STREAMS,
+        place=None,
+    ):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.seed = folder, seed
+        self.place = place or FilePlace(self.database)
         self.inbox = Inbox(refuses=refuses, seed=seed)
         (folder / "driftline.yaml").write_text(json.dumps(_configuration(reference, self.inbox)))
         self.services = [Victim(folder) for _ in range(services)]
-        ports = [service.port for service in self.services]
-        self.senders = Senders(seed, streams, ports, event_s_per_s=event_s_per_s)
+        for number, service in enumerate(self.services):
+            service.environment |= self.place.environment(number)
+        self.sidecars = [self._sidecar(number) for number in range(sidecars)]
+        ports = [taker.port for taker in self.sidecars or self.services]
+        # Over a wire a 503 may mean that the answer of the store was lost.
+        doubtful = set() if isinstance(self.place, FilePlace) and not sidecars else {503}
+        self.senders = Senders(seed, streams, ports, event_s_per_s=event_s_per_s, doubtful=doubtful)
+
+    def _sidecar(self, number):
+        folder = self.folder / f"sidecar{number}"
+        folder.mkdir()
+        (folder / "driftline.yaml").write_text("{}")
+        sidecar = Victim(folder)
+        sidecar.environment = {"DRIFTLINE_STORE_URL": f"http://{HOST}:{self.services[0].port}"}
+        return sidecar
+
+    @property
+    def processes(self):
+        """Those that a harm may come to."""
+        return [*self.services, *self.sidecars]
 
     @property
     def database(self):
@@ -64,24 +96,11 @@ class Trial:
 
     def connected(self, timeout_s=10.0):
         """A connection to the database, past the store."""
-        return closing(sqlite3.connect(self.database, timeout=timeout_s, isolation_level=None))
+        return self.place.connected(timeout_s)
 
     def let_time_pass(self):
-        """Let leases and claims run out at once: what waiting would do, if their holders are dead or stopped.
-
-        Nothing happens if a stopped process holds the database, or the first one died before it had made it. What is
-        returned is how many evaluations were recorded until then.
-        """
-        evaluations = 0
-        if not self.database.exists():
-            return evaluations
-        with suppress(sqlite3.OperationalError), self.connected(timeout_s=0.5) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("DELETE FROM leases")
-            connection.execute("UPDATE deliveries SET claimed_until_us = 0")
-            evaluations = connection.execute("SELECT coalesce(max(sequence), 0) FROM evaluations").fetchone()[0]
-            connection.execute("COMMIT")
-        return evaluations
+        """Let leases and claims run out at once: what waiting would do, if their holders are dead or stopped."""
+        return self.place.let_time_pass()
 
     def close_windows(self, time_s=None):
         """Send each model a row so far ahead that all windows before it are closed; its time."""
@@ -100,7 +119,7 @@ class Trial:
             self._post(batch.stream.model, *request_of(batch))
 
     def _post(self, model, headers, body):
-        connection = http.client.HTTPConnection(HOST, self.services[0].port, timeout=30)
+        connection = http.client.HTTPConnection(HOST, self.services[0].port, timeout=60)
         try:
             status, answer = post(connection, model, headers, body)
         finally:
@@ -112,30 +131,23 @@ class Trial:
         until_us = (time_s - LATENESS_S) // WINDOW_S * WINDOW_S * US_PER_S
 
         def done():
-            with self.connected() as connection:
-                evaluated = dict(connection.execute(_EVALUATED))
-                (dirty,) = connection.execute("SELECT count(*) FROM dirty").fetchone()
+            evaluated, dirty = self.place.evaluated()
             return not dirty and all((evaluated.get(model) or 0) >= until_us for model in models)
 
         wait_until(done, seconds, "all windows evaluated")
 
     def wait_delivered(self, seconds):
         """Wait until no notice is pending."""
-
-        def done():
-            with self.connected() as connection:
-                (left,) = connection.execute("SELECT count(*) FROM deliveries WHERE state <> 'delivered'").fetchone()
-            return not left
-
-        wait_until(done, seconds, "all notices delivered")
+        wait_until(lambda: not self.place.undelivered(), seconds, "all notices delivered")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        for service in self.services:
-            service.kill()
+        for process in self.processes:
+            process.kill()
         self.inbox.close()
+        self.place.close()
 
 
 def _configuration(reference, inbox):

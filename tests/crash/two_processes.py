@@ -68,7 +68,7 @@ def _stop(trial, service, *, quick):
         if quick:
             time.sleep(1.0)
             trial.let_time_pass()
-            time.sleep(1.5)  # for the other one to tick
+            time.sleep(7.0)  # for the other one to look who is there, and to tick
         else:
             time.sleep(LEASE_S + 3.0)
     finally:

@@ -20,6 +20,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from serving import PROBLEM_TYPE, REFERENCE_TYPE, ROW, Process, key_setting, reference_file
 
+schemathesis.serializer.alias("application/vnd.driftline.counts", "application/octet-stream")
+
 KEY = {"X-API-Key": "key-all"}
 CHECKS = [
     not_a_server_error,

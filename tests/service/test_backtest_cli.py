@@ -3,26 +3,9 @@
 import csv
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
-
-from service.cli.main import main
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-    def run_(*args):
-        monkeypatch.setattr(sys, "argv", ["driftline", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfd.readouterr()
-        return left.value.code, out, err
-
-    return run_
 
 
 def rows_of(hours, shift=0.0, seed=0, first="2012-03-05", n=40, **more):

@@ -57,13 +57,47 @@ def name_of(line):
 
 
 @running("memory", "sqlite")
-async def test_what_another_process_has_evaluated_is_shown_by_all(site):
+async def test_a_model_is_shown_by_the_process_that_evaluates_it_and_by_no_other(site):
     other = await site.start()
     await replayed(site, 30)
-
     await other.tick()
 
-    assert (await shown(other, "driftline_window_rows"))["6h"] == 360
+    found = [await shown(each, "driftline_window_rows") for each in (site, other)]
+
+    assert sorted(map(len, found)) == [0, 3]
+    assert max(found, key=len)["6h"] == 360
+    facts = [
+        await shown(each, "driftline_evaluated_until_timestamp_seconds", label="version") for each in (site, other)
+    ]
+    assert list(map(bool, facts)) == list(map(bool, found))
+
+
+@running("memory", "sqlite")
+async def test_what_a_process_has_evaluated_is_shown_by_the_one_that_takes_over(site):
+    await replayed(site, 30)
+    before = await shown(site, "driftline_window_rows")
+    other = await site.start()
+    await other.tick()
+    assert await shown(other, "driftline_window_rows") == {}
+
+    await site.running.stop()
+    await other.go_to(site.clock.us + 6 * S)
+
+    after = await shown(other, "driftline_window_rows")
+    assert after == before
+    assert after["6h"] == 360
+
+
+@running()
+async def test_what_was_shown_disappears_when_the_role_runs_out_and_comes_back_with_it(site):
+    await replayed(site, 30)
+    before = await shown(site, "driftline_window_rows")
+
+    site.clock.us += 15 * S
+
+    assert await shown(site, "driftline_window_rows") == {}
+    await site.tick()
+    assert await shown(site, "driftline_window_rows") == before
 
 
 @running()
@@ -73,9 +107,9 @@ async def test_a_correction_of_the_latest_window_is_shown_and_one_of_an_older_wi
     await site.post_hours(BEGIN, 5)
     await site.post(small_rows([BEGIN + 5 * HOUR + 3 * MINUTE]))
     await site.tick()
-    site.service.board._ends.clear()
-    site.service._drift.remove_model("m")
-    await site.service.board.load()
+    site.service.board.keep({})
+    assert await shown(site, "driftline_window_rows") == {}
+    await site.service.ticks.take_up()
     assert (await shown(site, "driftline_window_rows"))["1h"] == 60
 
     await site.post(small_rows([BEGIN + 2 * HOUR]))
@@ -167,20 +201,16 @@ async def test_a_version_that_learns_shows_how_far_it_is(site):
 @running()
 async def test_a_model_that_is_gone_is_shown_no_more(site):
     await replayed(site, 30)
-    other = await site.start()
-    await other.tick()
-    assert await shown(other, "driftline_window_rows")
+    assert await shown(site, "driftline_window_rows")
 
     await site.store.delete_model("m")
-    for each in (site, other):
-        await each.tick()
+    await site.tick()
 
-    for each in (site, other):
-        assert [line for line in await each.metrics() if 'model="m"' in line and "window=" in line] == []
+    assert [line for line in await site.metrics() if 'model="m"' in line and "window=" in line] == []
 
 
 @running()
-async def test_of_a_replay_only_the_end_is_formatted(site):
+async def test_of_a_replay_only_the_end_of_each_record_is_formatted(site):
     await site.configure(scales=[1])
     await site.activate()
     await site.post_hours(BEGIN, 2 * 24, n=5)
@@ -190,5 +220,5 @@ async def test_of_a_replay_only_the_end_is_formatted(site):
 
     await site.tick()
 
-    assert taken == [BEGIN + 47 * HOUR]
+    assert taken == [BEGIN + 24 * HOUR, BEGIN + 47 * HOUR]
     assert (await site.progress()).newest_us < BEGIN + 2 * DAY

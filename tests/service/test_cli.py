@@ -14,26 +14,12 @@ import pytest
 
 from service.cli import check as check_module
 from service.cli import tables
-from service.cli.main import cli, main
+from service.cli.main import cli
 from service.evaluation.counting import WindowCounts
 from service.registry.reference_file import read_reference
 
 BIKES = Path(str(files("service.demo"))) / "bike_hourly.csv.gz"
 COLUMNS = BIKES.parent / "columns.yaml"
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-    def run_(*args):
-        monkeypatch.setattr(sys, "argv", ["driftline", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfd.readouterr()
-        return left.value.code, out, err
-
-    return run_
 
 
 def rows_of(n, shift=0.0, seed=0, **more):

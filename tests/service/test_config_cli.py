@@ -2,32 +2,16 @@
 
 import json
 import re
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
-from service.cli.main import main
 from service.registry.reference_file import read_reference
 from service.settings import Settings, hash_key
 
 BIKES = Path(str(files("service.demo"))) / "bike_hourly.csv.gz"
 REFERENCE_ID = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-    def run_(*args):
-        monkeypatch.setattr(sys, "argv", ["driftline", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfd.readouterr()
-        return left.value.code, out, err
-
-    return run_
 
 
 @pytest.fixture

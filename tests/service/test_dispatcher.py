@@ -613,7 +613,43 @@ def test_an_outcome_that_cannot_be_written_leaves_the_claim_to_run_out():
 
     assert ended.state == "delivered"
     assert scene.outbox.ended("a") == ("pending", "")
-    assert scene.outbox.claims["a"] == ("me", START + 15 * SECOND + 30_000)
+    assert scene.outbox.claims["a"] == ("me#1", START + 15 * SECOND + 30_000)
+
+
+def test_an_attempt_that_outlived_its_claim_does_not_end_the_next_one_of_the_same_process():
+    async def scenario():
+        scene = Scene()
+        arrived = [asyncio.Event(), asyncio.Event()]
+        answers = [asyncio.Event(), asyncio.Event()]
+        numbers = iter(range(2))
+
+        async def answer_when_told(writer):
+            number = next(numbers)
+            arrived[number].set()
+            await answers[number].wait()
+            writer.write(answer("503 Later") if number == 0 else OK)
+            await writer.drain()
+
+        async with Receiver(answer_when_told) as receiver:
+            scene.outbox.put("a")
+            async with scene.dispatching(receiver.target(concurrency=2), poll_s=0.01):
+                await arrived[0].wait()
+                scene.clock.now += 3600 * SECOND  # as it is for a process that was stopped for an hour
+                await arrived[1].wait()
+                answers[0].set()
+                late = await scene.next()
+                left = scene.outbox.claims["a"], scene.outbox.ended("a")
+                answers[1].set()
+                in_time = await scene.next()
+        return late, left, in_time, scene.outbox.ended("a")
+
+    late, (claim, ended), in_time, at_the_end = asyncio.run(scenario())
+
+    assert late.state == "pending"
+    assert claim[0] == "me#2"
+    assert ended == ("pending", "")
+    assert in_time.state == "delivered"
+    assert at_the_end == ("delivered", "204")
 
 
 def test_a_stop_while_the_store_is_away_ends_too():

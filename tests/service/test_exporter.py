@@ -19,7 +19,7 @@ from service.domain import Window
 from service.domain.configuration import MetricsConfiguration
 from service.evaluation.document import evaluation_document
 from service.evaluation.evaluate import Evaluator
-from service.exporter import CATALOGUE, DriftSeries, OwnMetrics, SeriesKey, VersionFacts, render
+from service.exporter import CATALOGUE, DriftSeries, OwnMetrics, SeriesKey, UpstreamMetrics, VersionFacts, render
 from service.exporter.catalogue import PROCESS_METRICS
 from service.exporter.exposition import wants_openmetrics
 from service.exporter.sticky import sticky_columns
@@ -636,6 +636,9 @@ def whole():
         "reference_id": "sha256:ab",
     }
     drift.set_model("bikes", "2011", VersionFacts(**facts))
+    upstream = UpstreamMetrics(registry)
+    upstream.keep_models(["bikes"])
+    upstream.stands(up=True, pending_rows=1, oldest_pending_s=2.0, last_sent_s=1_500_000_000.0)
     return registry, drift
 
 

@@ -175,22 +175,26 @@ def test_rows_beyond_the_buffer_are_dropped_counted_and_refused_where_nobody_wai
     assert after.status_code == 200
 
 
-def test_rows_acknowledged_on_receipt_that_the_store_does_not_take_are_counted_as_dropped(tmp_path):
+def test_rows_acknowledged_on_receipt_wait_for_a_store_that_is_away_and_those_beyond_the_buffer_are_dropped(tmp_path):
     async def scenario(api):
         await api.model(configuration=RECEIVED)
         api.store.ill = True
-        answer = await api.send([ROW] * 7)
+        answers = [await api.send([ROW] * 7) for _ in range(3)]
+        text = (await api.client.get("/metrics")).text
+        api.store.ill = False
 
-        async def dropped():
-            text = (await api.client.get("/metrics")).text
-            return metric(text, 'driftline_rows_total{fate="dropped",model="m"}') == 7
+        async def stored():
+            return await api.rows() == 14
 
-        await until(dropped)
-        return answer, await api.rows()
+        await until(stored)
+        return answers, text, (await api.client.get("/metrics")).text
 
-    answer, rows = served(tmp_path, scenario)
+    answers, away, back = served(tmp_path, scenario, limits={"buffer_rows_max": 10})
 
-    assert (answer.status_code, rows) == (200, 0)
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert metric(away, 'driftline_rows_total{fate="dropped",model="m"}') == 7
+    assert metric(back, 'driftline_rows_total{fate="dropped",model="m"}') == 7
+    assert metric(back, 'driftline_rows_total{fate="accepted",model="m"}') == 14
 
 
 def test_rows_that_wait_when_their_model_is_deleted_are_answered_404(tmp_path):

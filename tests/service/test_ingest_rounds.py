@@ -44,11 +44,11 @@ class Watched:
 class Scene:
     """A buffer on a store with two models that learn."""
 
-    def __init__(self, limits, on_commit):
+    def __init__(self, limits, on_commit, **kept):
         self.store = FailingStore(MemoryStore(FakeClock(NOW_US), merge_sketches=merge_sketches))
         self.registry = Registry(self.store)
         self.watched = Watched()
-        self.buffer = CommitBuffer(self.store, self.registry, self.watched, limits, on_commit)
+        self.buffer = CommitBuffer(self.store, self.registry, self.watched, limits, on_commit=on_commit, **kept)
 
     async def begin(self):
         for model in ("a", "b"):
@@ -84,9 +84,9 @@ def pending(model, rows, key=None, *, version="1", digest=b"d"):
     )
 
 
-def played(scenario, *, limits=None, on_commit=lambda _: None):
+def played(scenario, *, limits=None, on_commit=lambda _: None, **kept):
     async def play():
-        scene = await Scene(limits or Limits(), on_commit).begin()
+        scene = await Scene(limits or Limits(), on_commit, **kept).begin()
         try:
             return await scenario(scene)
         finally:
@@ -166,30 +166,140 @@ def test_a_model_that_cannot_be_read_again_costs_the_others_of_its_group_nothing
     assert (in_a, in_b) == (7, 0)
 
 
-def test_rows_that_nobody_waits_for_are_not_dropped_once_they_are_counted():
+def test_rows_that_nobody_waits_for_are_counted_once_whatever_becomes_of_the_others_of_their_group():
     async def scenario(scene):
         first = await scene.hold()
         assert scene.buffer.offer(pending("a", 5), 0)
         assert scene.buffer.offer(pending("b", 6), 0)
         row = await scene.store.model("b")
         await scene.store.put_model("b", b'{"pane": "1m"}', "api", row.epoch)
+        refresh, failed = scene.registry.refresh, []
 
-        async def failing(_model=None):
-            raise StoreUnavailableError("not now")
+        async def failing(model=None):
+            if not failed:
+                failed.append(model)
+                raise StoreUnavailableError("not now")
+            await refresh(model)
 
         scene.registry.refresh = failing
         scene.store.gate.set()
         await first
 
         async def all_told():
-            return len(scene.watched.answers) + len(scene.watched.drops) == 3
+            return len(scene.watched.answers) == 3
+
+        await until(all_told)
+        return failed, scene.watched.drops, await scene.rows("a"), await scene.rows("b")
+
+    assert played(scenario) == (["b"], [], 6, 6)
+
+
+def test_rows_that_nobody_waits_for_stay_while_the_store_is_away_and_who_waits_is_told_at_once():
+    async def scenario(scene):
+        scene.store.ill = True
+        assert scene.buffer.offer(pending("a", 3), 0)
+        assert scene.buffer.offer(pending("b", 2), 0)
+        told = [await ended([asyncio.ensure_future(scene.buffer.add(pending("a", 1), 0))]) for _ in range(3)]
+        assert scene.buffer.offer(pending("a", 4), 0)
+        waiting = scene.buffer.rows
+        scene.store.ill = False
+
+        async def all_told():
+            return len(scene.watched.answers) == 3
+
+        await until(all_told)
+        return told, waiting, scene.watched.drops, await scene.rows("a"), await scene.rows("b"), scene.buffer.rows
+
+    told, waiting, drops, in_a, in_b, left = played(scenario)
+
+    assert told == [[StoreUnavailableError]] * 3
+    assert (waiting, left) == (9, 0)
+    assert (drops, in_a, in_b) == ([], 7, 2)
+
+
+def test_rows_that_may_have_arrived_are_sent_again_under_the_same_name_and_those_that_others_wait_for_under_none():
+    async def scenario(scene):
+        sent, commit = [], scene.store._store.commit
+
+        async def losing(commits):
+            named = [(one.rows_id, sum(delta.rows for delta in one.deltas)) for one in commits]
+            sent.extend(named)
+            if len(sent) == len(named) + 1:  # the second commit
+                raise StoreUnavailableError("the answer was lost")
+            return await commit(commits)
+
+        scene.store._store.commit = losing
+        first = await scene.hold()
+        waiting = asyncio.ensure_future(scene.buffer.add(pending("a", 2), 0))
+        for rows in (3, 4):
+            assert scene.buffer.offer(pending("a", rows), 0)
+        scene.store.gate.set()
+        answers = await ended([first, waiting])
+
+        async def sent_again():
+            return len(sent) == 4
+
+        await until(sent_again)
+        assert scene.buffer.offer(pending("a", 7), 0)
+        await scene.buffer.stop()
+        return answers, sent
+
+    answers, sent = played(scenario)
+
+    assert answers == [(1, False), StoreUnavailableError]
+    assert sorted((name != "", rows) for name, rows in sent) == [
+        (False, 1),
+        (False, 2),
+        (True, 7),
+        (True, 7),
+        (True, 7),
+    ]
+    names = [name for name, _ in sent if name]
+    assert names[0] == names[1] != names[2]
+
+
+def test_rows_that_wait_for_longer_than_the_store_would_know_them_again_are_dropped():
+    now = [0.0]
+
+    async def scenario(scene):
+        scene.store.ill = True
+        assert scene.buffer.offer(pending("a", 3), 0)
+
+        async def tried():
+            return scene.store.commits >= 1
+
+        await until(tried)
+        assert scene.buffer.offer(pending("a", 4), 0)  # never tried
+        now[0] = 250.0
+
+        async def dropped():
+            return scene.watched.drops
+
+        await until(dropped)
+        scene.store.ill = False
+        now[0] = 260.0
+
+        async def all_told():
+            return scene.watched.answers
 
         await until(all_told)
         return scene.watched.drops, await scene.rows("a")
 
-    drops, in_a = played(scenario)
+    assert played(scenario, monotonic_s=lambda: now[0]) == ([("a", 3)], 4)
 
-    assert (drops, in_a) == ([("b", 6)], 6)
+
+def test_a_stop_while_the_store_is_away_drops_what_waits_and_counts_it():
+    async def scenario(scene):
+        scene.store.ill = True
+        for rows in (3, 20_000, 4):
+            assert scene.buffer.offer(pending("a", rows), 0)
+        await scene.buffer.stop()
+        return scene.watched.drops, scene.buffer.rows
+
+    drops, left = played(scenario)
+
+    assert sorted(rows for _, rows in drops) == [3, 4, 20_000]
+    assert left == 0
 
 
 def test_repeats_within_a_group_are_answered_by_the_first():

@@ -44,7 +44,7 @@ def test_a_proxy_may_publish_the_page_under_a_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing.js", "index.html", "__init__.py", "..%2f..%2fproject.toml", "%2e%2e/page.py"]
+    "name", ["nothing.js", "index.html", "sidecar.html", "__init__.py", "..%2f..%2fproject.toml", "%2e%2e/page.py"]
 )
 def test_nothing_else_is_given_out(tmp_path, name):
     async def scenario(api):
@@ -78,7 +78,7 @@ def test_a_key_is_told_what_it_opens_and_nothing_else(tmp_path):
 
 
 def test_the_files_need_nothing_from_elsewhere():
-    for name in ("index.html", *PARTS):
+    for name in ("index.html", "sidecar.html", *PARTS):
         text = (FOLDER / name).read_text(encoding="utf-8")
         outside = set(re.findall(r"https?://[^\"'\s)]+", text)) - {"http://www.w3.org/2000/svg"}
         assert not outside, name
@@ -93,4 +93,4 @@ def test_the_wheel_has_every_file_of_the_page():
     root = FOLDER.parent.parent
     included = {file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()}
 
-    assert {f"service/page/{name}" for name in ("index.html", "__init__.py", *PARTS)} <= included
+    assert {f"service/page/{name}" for name in ("index.html", "sidecar.html", "__init__.py", *PARTS)} <= included

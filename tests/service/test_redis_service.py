@@ -63,14 +63,14 @@ def sent(process, batch):
     return answers[-1].json()
 
 
-def all_evaluated(process):
+def all_evaluated(process, within_s=30.0):
     """Wait until the windows of all rows have been evaluated, by whatever process."""
 
     def reached():
         (version,) = process.client.get("/v1/models/m").json()["versions"]
         return version["evaluated_until"] == EVALUATED_UNTIL
 
-    wait_until(reached, 30, lambda: process.log)
+    wait_until(reached, within_s, lambda: process.log)
 
 
 async def all_of(opening):

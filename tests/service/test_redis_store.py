@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from redis_server import RedisServer, shared_server
@@ -260,3 +261,30 @@ def test_a_copy_goes_only_into_an_empty_redis_and_only_if_it_is_whole(tmp_path):
             await store.backup(tmp_path / "no" / "folder")
 
     run(scenario)
+
+
+# --- rows that are sent again
+
+
+def test_rows_that_are_sent_again_under_their_name_are_answered_as_they_were_and_counted_once():
+    async def scenario(store):
+        epoch = await made(store)
+        named = replace(commit(epoch, delta()), rows_id="these")
+        answers = [(await store.commit([named]))[0].status for _ in range(2)]
+        changed = await store.put_model("m", b"{}", "api", epoch)
+        counted_anew = replace(commit(changed, delta(1)), rows_id="these")
+        answers.append((await store.commit([counted_anew]))[0].status)
+        return answers, await total_of(store)
+
+    assert run(scenario) == (["committed"] * 3, [1, 0, 0])
+
+
+def test_rows_that_were_refused_come_again_under_their_name():
+    async def scenario(store):
+        epoch = await made(store)
+        stale = replace(commit(epoch - 1, delta()), rows_id="these")
+        refused = (await store.commit([stale]))[0].status
+        taken = (await store.commit([replace(stale, epoch=epoch)]))[0].status
+        return refused, taken, await total_of(store)
+
+    assert run(scenario) == ("stale", "committed", [1, 0, 0])

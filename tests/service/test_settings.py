@@ -236,8 +236,35 @@ def test_a_store_may_be_a_redis(load, url):
     assert settings.store.url == settings.store.place == url
 
 
+@pytest.mark.parametrize("url", ["http://centre:8080", "https://driftline.example/behind/a/proxy"])
+def test_a_store_may_be_a_central_driftline(load, url):
+    settings = load(f"store: {{url: '{url}'}}", DRIFTLINE_STORE_KEY="secret")
+
+    assert settings.store.is_upstream
+    assert settings.store.place == url
+
+
+def test_a_sidecar_has_no_models_and_targets_of_its_own(faults):
+    found = faults(
+        "store: {url: 'http://centre:8080'}\nmodels: {m: {}}\n"
+        "targets: {ci: {url: 'https://example.com/hook'}}\nserver: {host: 127.0.0.1}"
+    )
+
+    assert [fault.split(": ", 1)[1].split(":")[0] for fault in found] == ["models", "targets"]
+
+
 def test_without_a_redis_the_place_is_the_database(load, tmp_path):
     assert load("store: {url: null, path: x.db}").store.place == str(tmp_path / "x.db")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "https://someone@centre", "https://centre?key=planted-secret", "http://c#x"]
+)
+def test_other_addresses_of_a_centre_and_keys_in_them_are_refused(faults, url):
+    (fault,) = faults(f"store: {{url: '{url}'}}")
+
+    assert "wanted the http(s)://HOST:PORT of a central Driftline" in fault
+    assert "planted-secret" not in fault
 
 
 def test_a_faulty_address_of_a_store_is_told_of_without_the_password_in_it(faults):

@@ -229,8 +229,10 @@ def writes(store, epoch):
         "settle": lambda: store.settle("me", []),
         "retry_delivery": lambda: store.retry_delivery("n"),
         "set_target_disabled": lambda: store.set_target_disabled("ci", "0" * 999_999),
-        "lease": lambda: store.lease("m" * 999_999, "me", 1),
-        "release": lambda: store.release("m", "me"),
+        "attend": lambda: store.attend("m" * 999_999, 10**12),
+        "leave": lambda: store.leave("me"),
+        "hold": lambda: store.hold(["m"], "m" * 999_999, 10**12),
+        "release": lambda: store.release(["m"], "me"),
     }  # fmt: skip
 
 
@@ -285,7 +287,7 @@ def test_a_store_has_the_signatures_of_the_port(kind):
 
 
 # Whatever else they do, these do not write more pages than are free, and so go through in a full store.
-FREEING = {"delete_model", "delete_reference", "settle", "retry_delivery", "release", "claim", "sweep"}
+FREEING = {"delete_model", "delete_reference", "settle", "retry_delivery", "leave", "release", "claim", "sweep"}
 
 
 def test_a_full_store_says_so_loses_nothing_and_works_again_when_there_is_room(tmp_path):

@@ -3,14 +3,12 @@
 import asyncio
 import re
 import sqlite3
-import sys
 from contextlib import asynccontextmanager, closing
 
 import numpy as np
 import pytest
 from stores import FakeClock
 
-from service.cli.main import main
 from service.cli.store import backup
 from service.ports import Commit, Delta, OutboxNotice, ReferenceRow
 from service.settings import StoreSettings
@@ -21,17 +19,8 @@ ROWS = 7
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-    def run_(*args):
-        monkeypatch.setattr(sys, "argv", ["driftline", "store", *map(str, args)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfd.readouterr()
-        return left.value.code, out, err
-
-    return run_
+def run(run):
+    return lambda *args: run("store", *args)
 
 
 @asynccontextmanager

@@ -277,49 +277,83 @@ async def test_a_reference_of_another_model_needs_nothing_of_this_one(place):
     assert await place.store.delete_reference("m", "r")
 
 
-# --- leases
+# --- replicas and roles
 
 
 @on_every_store
-async def test_a_lease_is_one_owners_until_it_runs_out(place):
+async def test_replicas_are_there_until_they_leave_or_say_nothing_for_too_long(place):
     other = await place.another()
 
-    assert await place.store.lease("m", "me", 100)
-    assert not await other.lease("m", "you", 100)
-    assert await other.lease("n", "you", 100)
-    place.clock.us += 99
-    assert not await other.lease("m", "you", 100)
+    assert await place.store.attend("b", 100) == ["b"]
+    assert await other.attend("a", 50) == ["a", "b"]
+    place.clock.us += 49
+    assert await place.store.attend("b", 100) == ["a", "b"]
     place.clock.us += 1
-    assert await other.lease("m", "you", 100)
-    assert not await place.store.lease("m", "me", 100)
+    assert await place.store.attend("b", 100) == ["b"]
+    assert await other.attend("a", 50) == ["a", "b"]
+    await place.store.leave("b")
+    await place.store.leave("nobody")
+    assert await other.attend("a", 50) == ["a"]
 
 
 @on_every_store
-async def test_a_lease_is_renewed_by_its_owner(place):
+async def test_a_role_is_one_owners_until_it_runs_out(place):
+    other = await place.another()
+    for model in ("m", "n"):
+        await made(place.store, model)
+
+    assert await place.store.hold(["m"], "me", 100) == {"m": 1}
+    assert await other.hold(["m", "n"], "you", 100) == {"n": 1}
+    place.clock.us += 99
+    assert await other.hold(["m"], "you", 100) == {}
+    place.clock.us += 1
+    assert await other.hold(["m"], "you", 100) == {"m": 2}
+    assert await place.store.hold(["m"], "me", 100) == {}
+
+
+@on_every_store
+async def test_a_role_that_is_renewed_in_time_keeps_its_fence_and_one_that_had_run_out_does_not(place):
+    await made(place.store)
     for _ in range(3):
-        assert await place.store.lease("m", "me", 100)
+        assert await place.store.hold(["m"], "me", 100) == {"m": 1}
         place.clock.us += 60
+    assert await place.store.hold(["m"], "you", 100) == {}
 
-    assert not await place.store.lease("m", "you", 100)
+    place.clock.us += 40
 
-
-@on_every_store
-async def test_a_lease_is_given_back_by_its_owner_only(place):
-    await place.store.lease("m", "me", 100)
-
-    await place.store.release("m", "you")
-    assert not await place.store.lease("m", "you", 100)
-    await place.store.release("m", "me")
-    assert await place.store.lease("m", "you", 100)
+    assert await place.store.hold(["m"], "me", 100) == {"m": 2}
 
 
 @on_every_store
-async def test_housekeeping_leaves_leases_that_hold(place):
-    await place.store.lease("old", "me", 10)
-    await place.store.lease("held", "me", 100)
+async def test_a_role_is_given_back_by_its_owner_only(place):
+    await made(place.store)
+    await place.store.hold(["m"], "me", 100)
+
+    await place.store.release(["m", "nothing"], "you")
+    assert await place.store.hold(["m"], "you", 100) == {}
+    await place.store.release(["m", "nothing"], "me")
+    assert await place.store.hold(["m"], "you", 100) == {"m": 2}
+
+
+@on_every_store
+async def test_a_model_that_is_not_there_has_no_role(place):
+    await made(place.store)
+    await place.store.hold(["m"], "me", 100)
+    await place.store.delete_model("m")
+
+    assert await place.store.hold(["m"], "me", 100) == {}
+    await made(place.store)
+    assert await place.store.hold(["m"], "you", 100) != {}
+
+
+@on_every_store
+async def test_housekeeping_leaves_roles_that_hold_and_the_fences_of_those_that_do_not(place):
+    for model in ("old", "held"):
+        await made(place.store, model)
+    await place.store.hold(["old"], "me", 10)
+    await place.store.hold(["held"], "me", 100)
     place.clock.us += 50
 
     await place.store.sweep([], 0, 9)
 
-    assert await place.store.lease("old", "you", 10)
-    assert not await place.store.lease("held", "you", 10)
+    assert await place.store.hold(["old", "held"], "you", 10) == {"old": 2}

@@ -94,6 +94,34 @@ async def test_a_record_that_relied_on_something_else_writes_nothing(place):
 
 
 @on_every_store
+async def test_a_record_in_a_role_is_written_while_its_fence_holds(place):
+    epoch = await made(place.store)
+    fences = await place.store.hold(["m"], "me", 100)
+    place.clock.us += 99
+
+    assert await place.store.record(everything(epoch, fence=fences["m"]))
+
+
+@on_every_store
+async def test_a_record_in_a_role_that_was_lost_writes_nothing_however_it_was_lost(place):
+    other = await place.another()
+    epoch = await made(place.store)
+    late = everything(epoch, fence=(await place.store.hold(["m"], "me", 100))["m"])
+
+    place.clock.us += 100
+    assert not await place.store.record(late), "it ran out, and nobody has it"
+    assert await other.hold(["m"], "you", 100) == {"m": 2}
+    assert not await place.store.record(late), "another owner has it"
+    await other.release(["m"], "you")
+    assert not await place.store.record(late), "it was given back"
+    assert await place.store.hold(["m"], "me", 100) == {"m": 3}
+    assert not await place.store.record(late), "the owner of then has it again"
+    assert await nothing_was_written(place.store)
+
+    assert await place.store.record(everything(epoch, fence=3))
+
+
+@on_every_store
 async def test_of_two_records_of_one_step_one_is_written(place):
     other = await place.another()
     epoch = await made(place.store)

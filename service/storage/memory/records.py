@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from service.ports import AlertChange, EpisodeRow, OutboxNotice, Record
-from service.storage.memory import counts, outbox
+from service.storage.memory import counts, outbox, roles
 from service.storage.memory.state import EpisodeState, ModelState, State
 
 __all__ = ["put_episode", "record", "row_of"]
@@ -13,7 +13,7 @@ __all__ = ["put_episode", "record", "row_of"]
 def record(state: State, record: Record, now_us: int) -> bool:
     """Write a step, unless something that it relied on has changed."""
     model = state.models.get(record.model)
-    if model is None or model.epoch != record.epoch or not _holds(state, model, record):
+    if model is None or model.epoch != record.epoch or not _holds(state, model, record, now_us):
         return False
     progress = model.progress(record.version)
     progress.evaluated_until_us = record.evaluated_until_us
@@ -53,10 +53,11 @@ def row_of(name: str, episode: EpisodeState) -> EpisodeRow:
     )
 
 
-def _holds(state: State, model: ModelState, record: Record) -> bool:
+def _holds(state: State, model: ModelState, record: Record, now_us: int) -> bool:
     progress = model.progress(record.version)
     return (
-        progress.evaluated_until_us == record.was_evaluated_until_us
+        roles.is_held(model, record.fence, now_us)
+        and progress.evaluated_until_us == record.was_evaluated_until_us
         and all(counts.rows(state, read) == read.rows for read in record.relied_on)
         and all(progress.dirty.get(window_us) == times for window_us, times in record.cleaned.items())
         and _stands(state, model, record.alert, record.episodes)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from service.ports import Activation, Delivery, EvaluationRow, Mark, ReferenceRow
 
-__all__ = ["EpisodeState", "ModelState", "OutboxState", "PaneState", "ProgressState", "State"]
+__all__ = ["EpisodeState", "ModelState", "OutboxState", "PaneState", "ProgressState", "RoleState", "State"]
 
 EvaluationKey = tuple[str, str, str, str, int]
 """Version, segment, reference, size, start."""
@@ -47,6 +47,15 @@ class EpisodeState:
 
 
 @dataclass(slots=True, kw_only=True)
+class RoleState:
+    """Whose role it is to evaluate a model, and the last fence that was handed out."""
+
+    owner: str = ""
+    fence: int = 0
+    until_us: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class ModelState:
     """All of a model but its references, which belong to its name."""
 
@@ -63,6 +72,7 @@ class ModelState:
     alerts: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)
     episodes: dict[str, EpisodeState] = field(default_factory=dict)
     decisions: list[tuple[str, int, bytes]] = field(default_factory=list)
+    role: RoleState = field(default_factory=RoleState)
 
     def progress(self, version: str) -> ProgressState:
         """How far a version has come, which may be nowhere."""
@@ -90,7 +100,8 @@ class State:
     references: dict[tuple[str, str], tuple[ReferenceRow, bytes | None]] = field(default_factory=dict)
     outbox: dict[str, OutboxState] = field(default_factory=dict)
     targets_disabled: dict[str, str] = field(default_factory=dict)
-    leases: dict[str, tuple[str, int]] = field(default_factory=dict)
+    members: dict[str, int] = field(default_factory=dict)
+    """Replicas, and until when each said that it is there."""
 
     def next_epoch(self) -> int:
         """A number that no epoch has had."""

@@ -34,7 +34,7 @@ from service.ports import (
 )
 from service.storage import codec
 from service.storage.codec import MergeSketches
-from service.storage.memory import counts, outbox, records
+from service.storage.memory import counts, outbox, records, roles
 from service.storage.memory.state import ModelState, State
 
 __all__ = ["MemoryStore"]
@@ -290,21 +290,23 @@ class MemoryStore:
         else:
             self.state.targets_disabled[target] = reason
 
-    # leases
+    # replicas, and the roles they have
 
-    async def lease(self, name: str, owner: str, ttl_us: int) -> bool:
-        """Take or renew a lease."""
-        now_us = self._clock.now_us()
-        holder, until_us = self.state.leases.get(name, (owner, 0))
-        if holder != owner and until_us > now_us:
-            return False
-        self.state.leases[name] = owner, now_us + ttl_us
-        return True
+    async def attend(self, member: str, ttl_us: int) -> Sequence[str]:
+        """Say that a replica is there until now + ttl; all that are."""
+        return roles.attend(self.state, member, ttl_us, self._clock.now_us())
 
-    async def release(self, name: str, owner: str) -> None:
-        """Give a lease back."""
-        if self.state.leases.get(name, ("", 0))[0] == owner:
-            del self.state.leases[name]
+    async def leave(self, member: str) -> None:
+        """Say that a replica is there no more."""
+        self.state.members.pop(member, None)
+
+    async def hold(self, models: Sequence[str], owner: str, ttl_us: int) -> Mapping[str, int]:
+        """Take or renew roles; the fences of those that are the owner's now."""
+        return roles.hold(self.state, models, owner, ttl_us, self._clock.now_us())
+
+    async def release(self, models: Sequence[str], owner: str) -> None:
+        """Give roles back."""
+        roles.release(self.state, models, owner)
 
     def _model(self, name: str) -> ModelState:
         """A model, or one that has nothing."""

@@ -6,7 +6,8 @@ are quoted as in a URL, without slashes; times are stamps of twenty digits that 
 
 Of a model, behind `driftline:{m:MODEL}:`::
 
-    row                hash    epoch, owner, configuration; made: the epoch it was made with; counters: folds, decisions
+    row                hash    epoch, owner, configuration; made: the epoch it was made with; counters: folds, decisions, fences
+    role               hash    owner, fence and end of the role to evaluate the model
     activations        list    in the order they were made; activated: set of the references they name
     references         hash    by id, with reference_order (list) and documents (hash)
     series             set     VERSION/REFERENCE/SEGMENT of what has panes
@@ -27,8 +28,7 @@ Of no model, behind `driftline:{all}:`::
     counters           hash    of epochs, evaluations, episodes and deliveries
     flying             zset    numbers of evaluations that were drawn and may not be written yet
     targets_disabled   hash    reasons by target
-
-And `driftline:{l:NAME}:held`, a hash with owner and end of a lease, which expires.
+    members            hash    by replica, until when it said that it is there
 """
 
 from service.storage.redis.connecting import Connecting

@@ -17,7 +17,8 @@ _STAMP_CHARS: Final = 20
 
 async def commit(server: Server, commits: Sequence[Commit]) -> Sequence[Committed]:
     """Write each commit that is neither stale nor a duplicate."""
-    answers = await server.writes("commit", [(keys.model(one.model), _given(one)) for one in commits])
+    calls = [(keys.model(one.model), _given(one)) for one in commits]
+    answers = await server.writes("commit", calls, [one.rows_id for one in commits])
     return [Committed(status=status.decode(), known=tuple(_mark(*mark) for mark in known)) for status, known in answers]
 
 

@@ -5,13 +5,14 @@ from urllib.parse import quote
 
 from service.ports import Delta, Series
 
-__all__ = ["ALL", "MODEL_KEYS", "lease", "model", "number", "quoted", "series_key", "stamp", "stamp_bound", "unstamp"]
+__all__ = ["ALL", "MODEL_KEYS", "model", "number", "quoted", "series_key", "stamp", "stamp_bound", "unstamp"]
 
 ALL: Final = "driftline:{all}:"
 """Stands before the keys that belong to no model."""
 
 MODEL_KEYS: Final = (
     "row",
+    "role",
     "activations",
     "activated",
     "references",
@@ -52,11 +53,6 @@ _ZERO: Final = 10**19
 def model(name: str) -> str:
     """What stands before the keys of a model; the part in braces decides on the slot of a cluster."""
     return f"driftline:{{m:{name}}}:"
-
-
-def lease(name: str) -> str:
-    """What stands before the key of a lease."""
-    return f"driftline:{{l:{name}}}:"
 
 
 def quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Notices on their way out, leases, and targets that want no more.
+"""Notices on their way out, and targets that want no more.
 
 The deliveries of a model are in its slot, so that a step and its notices are one write. Claiming is done in two steps: what is
 due is looked for in every model that has deliveries, and the oldest are claimed where they are, if all still holds.
@@ -20,9 +20,7 @@ __all__ = [
     "counts",
     "deliveries",
     "enqueue",
-    "lease",
     "notices_given",
-    "release",
     "retry",
     "set_target_disabled",
     "settle",
@@ -133,16 +131,6 @@ async def set_target_disabled(server: Server, target: str, reason: str | None) -
         await server.command("HDEL", _TARGETS, target)
     else:
         await server.command("HSET", _TARGETS, target, reason)
-
-
-async def lease(server: Server, name: str, owner: str, ttl_us: int) -> bool:
-    """Take or renew a lease, unless another owner's has not run out."""
-    return bool(await server.write("lease", keys.lease(name), {"owner": owner, "ttl_us": ttl_us}))
-
-
-async def release(server: Server, name: str, owner: str) -> None:
-    """Give a lease back."""
-    await server.write("release", keys.lease(name), {"owner": owner})
 
 
 async def _claim(server: Server, chosen: Sequence[tuple[str, bytes]], owner: str, until_us: int) -> Sequence[Delivery]:

@@ -73,6 +73,7 @@ def _given(record: Record, sequence: int, number: int, lapse_s: int) -> Given:
         "was": keys.stamp_bound(record.was_evaluated_until_us, ""),
         "reached": keys.stamp_bound(record.evaluated_until_us, ""),
         "lapse_s": lapse_s,
+        **({} if record.fence is None else {"fence": str(record.fence)}),
         "relied_on": [
             {
                 "series": keys.series_key(read.series),

@@ -105,9 +105,22 @@ class Server:
         """Answers of a script that writes nothing, each of its own moment."""
         return await self._run(script, [(prefix, given, "") for prefix, given in calls])
 
-    async def writes(self, script: str, calls: Sequence[tuple[str, Given]]) -> list[Any]:
-        """Answers of a script that writes; each call is atomic by itself, in this order."""
-        return await self._run(script, [(prefix, given, secrets.token_hex(8)) for prefix, given in calls])
+    async def writes(
+        self, script: str, calls: Sequence[tuple[str, Given]], tickets: Sequence[str] | None = None
+    ) -> list[Any]:
+        """Answers of a script that writes; each call is atomic by itself, in this order.
+
+        A caller that may come again after a failure brings tickets of its own; empty ones are made up.
+        """
+        known = tickets or [""] * len(calls)
+        return await self._run(
+            script,
+            [(prefix, given, own or secrets.token_hex(8)) for (prefix, given), own in zip(calls, known, strict=True)],
+        )
+
+    async def repeatable(self, script: str, calls: Sequence[tuple[str, Given]]) -> list[Any]:
+        """Answers of a script that writes what may be written twice; it leaves no ticket behind."""
+        return await self._run(script, [(prefix, given, "") for prefix, given in calls])
 
     async def _run(self, script: str, calls: Sequence[tuple[str, Given, str]]) -> list[Any]:
         self._alive()

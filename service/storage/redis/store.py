@@ -29,7 +29,7 @@ from service.ports import (
 )
 from service.storage import codec
 from service.storage.codec import MergeSketches
-from service.storage.redis import backup, counts, dropping, index, keys, models, outbox, reading, records
+from service.storage.redis import backup, counts, dropping, index, keys, models, outbox, reading, records, roles
 from service.storage.redis.connecting import Connecting
 from service.storage.redis.folding import Folding, Merge
 from service.storage.redis.server import Server
@@ -282,15 +282,23 @@ class RedisStore:
         """Disable a target, or enable it again (None)."""
         await outbox.set_target_disabled(self._server, target, reason)
 
-    # leases
+    # replicas, and the roles they have
 
-    async def lease(self, name: str, owner: str, ttl_us: int) -> bool:
-        """Take or renew a lease."""
-        return await outbox.lease(self._server, name, owner, ttl_us)
+    async def attend(self, member: str, ttl_us: int) -> Sequence[str]:
+        """Say that a replica is there until now + ttl; all that are."""
+        return await roles.attend(self._server, member, ttl_us)
 
-    async def release(self, name: str, owner: str) -> None:
-        """Give a lease back."""
-        await outbox.release(self._server, name, owner)
+    async def leave(self, member: str) -> None:
+        """Say that a replica is there no more."""
+        await roles.leave(self._server, member)
+
+    async def hold(self, models: Sequence[str], owner: str, ttl_us: int) -> Mapping[str, int]:
+        """Take or renew roles; the fences of those that are the owner's now."""
+        return await roles.hold(self._server, models, owner, ttl_us)
+
+    async def release(self, models: Sequence[str], owner: str) -> None:
+        """Give roles back."""
+        await roles.release(self._server, models, owner)
 
     async def _models(self) -> Sequence[str]:
         return await index.names(self._server, "models")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from service.ports import LEARNING, Keeping
 from service.storage.sqlite.lane import Lanes
 
-__all__ = ["drop_deleted_models", "drop_deliveries", "drop_leases", "evict_marks", "expire"]
+__all__ = ["drop_deleted_models", "drop_deliveries", "evict_marks", "expire"]
 
 _BATCH: Final = 100  # panes or evaluations of 33 KiB are dropped in 4 ms
 _MARKS_BATCH: Final = 1_000
@@ -24,7 +24,6 @@ _DIRTY: Final = "DELETE FROM dirty WHERE model_id = ? AND version = ? AND window
 _MARK: Final = "DELETE FROM marks WHERE model_id = ? AND number = ?"
 _DELETED_MODEL: Final = "DELETE FROM deleted_models WHERE id = ?"
 _DELIVERY: Final = "DELETE FROM deliveries WHERE number = ? AND state <> 'pending'"
-_LEASE: Final = "DELETE FROM leases WHERE name = ? AND until_us = ?"
 
 # Of deleted models; the series before the model, so that an interrupted round can be taken up again.
 _OF_DELETED: Final = (
@@ -119,11 +118,6 @@ async def evict_marks(lanes: Lanes, before_us: int, number_max: int) -> int:
 async def drop_deliveries(lanes: Lanes, before_us: int) -> None:
     """Drop what was delivered or given up before a time."""
     await _drop_found(lanes, _DELIVERY, _OLD_DELIVERIES, (before_us,))
-
-
-async def drop_leases(lanes: Lanes, now_us: int) -> None:
-    """Drop leases that have run out, which is the same as none."""
-    await _drop_found(lanes, _LEASE, "SELECT name, until_us FROM leases WHERE until_us <= ?", (now_us,))
 
 
 def _marks_to_evict(

@@ -21,6 +21,7 @@ _OWNED: Final = (  # what is small; the rest is left to housekeeping
     "DELETE FROM marks_made WHERE model_id = ?",
     "DELETE FROM alerts WHERE model_id = ?",
     "DELETE FROM episodes WHERE model_id = ?",
+    "DELETE FROM roles WHERE model_id = ?",
 )
 _NAMED: Final = ("DELETE FROM model_references WHERE model = ?", "DELETE FROM deliveries WHERE model = ?")
 

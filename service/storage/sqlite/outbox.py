@@ -1,4 +1,4 @@
-"""Notices on their way out, and leases.
+"""Notices on their way out.
 
 Claiming is done in two steps: candidates are found on a reader, however many wait for a receiver that is stuck, and each is
 claimed by its number if all still holds. So a full outbox delays no commit.
@@ -16,8 +16,6 @@ __all__ = [
     "deliveries",
     "due",
     "enqueue",
-    "lease",
-    "release",
     "retry",
     "set_target_disabled",
     "settle",
@@ -70,10 +68,6 @@ _SETTLE: Final = """
 _RETRY: Final = """
     UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_us = ?1, updated_at_us = ?1
     WHERE id = ?2 AND state = 'dead'"""
-
-_LEASE: Final = """
-    INSERT INTO leases VALUES (?1, ?2, ?3)
-    ON CONFLICT (name) DO UPDATE SET owner = ?2, until_us = ?3 WHERE owner = ?2 OR until_us <= ?4"""
 
 
 def enqueue(connection: sqlite3.Connection, notices: Sequence[OutboxNotice], now_us: int) -> None:
@@ -147,16 +141,6 @@ def set_target_disabled(connection: sqlite3.Connection, target: str, reason: str
         connection.execute("DELETE FROM targets_disabled WHERE target = ?", (target,))
     else:
         connection.execute("REPLACE INTO targets_disabled VALUES (?, ?)", (target, reason))
-
-
-def lease(connection: sqlite3.Connection, name: str, owner: str, until_us: int, now_us: int) -> bool:
-    """Take or renew a lease, unless another owner's has not run out."""
-    return connection.execute(_LEASE, (name, owner, until_us, now_us)).rowcount == 1
-
-
-def release(connection: sqlite3.Connection, name: str, owner: str) -> None:
-    """Give a lease back."""
-    connection.execute("DELETE FROM leases WHERE name = ? AND owner = ?", (name, owner))
 
 
 def _deliveries(cursor: sqlite3.Cursor) -> list[Delivery]:

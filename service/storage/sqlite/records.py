@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.ports import AlertChange, EpisodeRow, EvaluationRow, OutboxNotice, Record
-from service.storage.sqlite import counts, outbox
+from service.storage.sqlite import counts, outbox, roles
 
 __all__ = ["put_episode", "record"]
 
@@ -34,7 +34,7 @@ def record(connection: sqlite3.Connection, record: Record, now_us: int) -> bool:
     row = connection.execute(
         "SELECT id FROM models WHERE model = ? AND epoch = ?", (record.model, record.epoch)
     ).fetchone()
-    if row is None or not _holds(connection, row[0], record):
+    if row is None or not _holds(connection, row[0], record, now_us):
         return False
     model_id, version = row[0], record.version
     connection.execute(_EVALUATE, (model_id, version, record.evaluated_until_us))
@@ -68,9 +68,10 @@ def put_episode(
     return True
 
 
-def _holds(connection: sqlite3.Connection, model_id: int, record: Record) -> bool:
+def _holds(connection: sqlite3.Connection, model_id: int, record: Record, now_us: int) -> bool:
     return (
-        _one(connection, _EVALUATED, (model_id, record.version)) == record.was_evaluated_until_us
+        roles.is_held(connection, model_id, record.fence, now_us)
+        and _one(connection, _EVALUATED, (model_id, record.version)) == record.was_evaluated_until_us
         and all(counts.rows(connection, read) == read.rows for read in record.relied_on)
         and all(
             _one(connection, _DIRTY, (model_id, record.version, window_us)) == times

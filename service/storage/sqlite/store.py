@@ -47,6 +47,7 @@ from service.storage.sqlite import (
     outbox,
     records,
     references,
+    roles,
 )
 from service.storage.sqlite.failures import translated
 from service.storage.sqlite.lane import Lane, Lanes
@@ -188,7 +189,6 @@ class SqliteStore:
         await dropping.drop_deleted_models(self._lanes)
         expired = [await dropping.expire(self._lanes, keeping) for keeping in keepings]
         evicted = await dropping.evict_marks(self._lanes, marks_before_us, marks_max)
-        await dropping.drop_leases(self._lanes, self._clock.now_us())
         if deliveries_before_us is not None:
             await dropping.drop_deliveries(self._lanes, deliveries_before_us)
         errors: folding.Errors = []
@@ -333,13 +333,22 @@ class SqliteStore:
         """Disable a target, or enable it again (None)."""
         await self._write(lambda c: outbox.set_target_disabled(c, target, reason))
 
-    # leases
+    # replicas, and the roles they have
 
-    async def lease(self, name: str, owner: str, ttl_us: int) -> bool:
-        """Take or renew a lease."""
+    async def attend(self, member: str, ttl_us: int) -> Sequence[str]:
+        """Say that a replica is there until now + ttl; all that are."""
         now_us = self._clock.now_us()
-        return await self._write(lambda c: outbox.lease(c, name, owner, now_us + ttl_us, now_us))
+        return await self._write(lambda c: roles.attend(c, member, now_us + ttl_us, now_us))
 
-    async def release(self, name: str, owner: str) -> None:
-        """Give a lease back."""
-        await self._write(lambda c: outbox.release(c, name, owner))
+    async def leave(self, member: str) -> None:
+        """Say that a replica is there no more."""
+        await self._write(lambda c: roles.leave(c, member))
+
+    async def hold(self, models: Sequence[str], owner: str, ttl_us: int) -> Mapping[str, int]:
+        """Take or renew roles; the fences of those that are the owner's now."""
+        now_us = self._clock.now_us()
+        return await self._write(lambda c: roles.hold(c, models, owner, now_us + ttl_us, now_us))
+
+    async def release(self, models: Sequence[str], owner: str) -> None:
+        """Give roles back."""
+        await self._write(lambda c: roles.release(c, models, owner))

@@ -1,9 +1,11 @@
--- Adds counts and marks, unless a mark is known or the epoch has moved on.
+-- Adds counts and marks, unless a mark is known or the epoch has moved on. One that was refused may come again under the same
+-- ticket, counted anew.
 --
 -- A list of payloads that was empty is a new pane, and one with three is known to be unfolded: what need not be asked is not,
 -- since asking costs more than counting.
 
 local epoch = call('HGET', key('row'), 'epoch')
+keeps_ticket = false
 if not epoch then
   return {'stale', {}}
 end
@@ -22,6 +24,7 @@ end
 if epoch ~= given.epoch then
   return {'stale', {}}
 end
+keeps_ticket = true
 
 local evaluated, at = {}, nil
 for version, newest in pairs(given.newest) do

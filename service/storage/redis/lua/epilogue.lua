@@ -10,5 +10,7 @@ if answered then
   return cmsgpack.unpack(answered)
 end
 local answer = operation()
-call('SET', ticket, cmsgpack.pack(answer), 'PX', TICKETS_KEPT_MS)
+if keeps_ticket then
+  call('SET', ticket, cmsgpack.pack(answer), 'PX', TICKETS_KEPT_MS)
+end
 return answer

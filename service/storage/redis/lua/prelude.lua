@@ -7,6 +7,7 @@
 local call = redis.call
 local given = cmsgpack.unpack(ARGV[1])
 local TICKETS_KEPT_MS = 300000
+local keeps_ticket = true
 local PANE_CHARS = 40
 local ARGUMENTS = 3
 
@@ -24,6 +25,11 @@ local function now()
   end
   local time = call('TIME')
   return string.format('1%013d%06d', tonumber(time[1]), tonumber(time[2]))
+end
+
+local function later(at, us)
+  local seconds, rest = tonumber(string.sub(at, 2, 14)), tonumber(string.sub(at, 15)) + us
+  return string.format('1%013d%06d', seconds + math.floor(rest / 1000000), rest % 1000000)
 end
 
 -- A pane is named SERIES/START+WINDOW, two stamps; so panes of a series lie side by side, in order.
@@ -67,6 +73,11 @@ local function rows_of(series, first, last)
     total = total + tonumber(call('HGET', key('rows'), pane))
   end
   return total
+end
+
+local function role_is_held(fence)
+  local role = call('HMGET', key('role'), 'fence', 'until')
+  return role[1] == fence and role[2] > now()
 end
 
 -- Revisions stand before the documents, as digits and a colon.

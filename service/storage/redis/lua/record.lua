@@ -1,7 +1,10 @@
--- Writes a step of a version, unless something that it relied on has changed, or its sequence numbers have lapsed: readers
+-- Writes a step of a version, unless something that it relied on has changed, its role is lost, or its sequence numbers have lapsed: readers
 -- wait for numbers that were drawn and not written yet, but not for ever.
 
 local versions, evaluated = key('versions'), given.version .. '/evaluated'
+if given.fence and not role_is_held(given.fence) then
+  return 'changed'
+end
 if call('HGET', key('row'), 'epoch') ~= given.epoch or (call('HGET', versions, evaluated) or '') ~= given.was then
   return 'changed'
 end

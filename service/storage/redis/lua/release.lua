@@ -1,6 +1,6 @@
--- Gives a lease back.
+-- Gives the role of a model back.
 
-if call('HGET', key('held'), 'owner') == given.owner then
-  call('UNLINK', key('held'))
+if call('HGET', key('role'), 'owner') == given.owner then
+  call('UNLINK', key('role'))
 end
 return 1

@@ -1,0 +1,187 @@
+"""`POST /v1/models/{model}/counts`: counts from sidecars, as raw ASGI beside the route of rows.
+
+A batch that was counted by another epoch of the model is a conflict (409): its sidecar fetches what has changed and counts
+the rows again. Whether it was counted before is looked up first, whatever its epoch: what was added once is not added anew.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from service.api.access import Access, authorize, presented_key
+from service.api.problem import Problem
+from service.api.reading import Disconnected, Patience, Receive, encoding_of, whole
+from service.api.response import Response, refused
+from service.ingest.decode import Encoding, Inflater
+from service.ingest.gathering import CountsBuffer
+from service.ingest.reached import Reached
+from service.ingest.sent import AnotherClockError, commit_of, identity_of
+from service.ports import LEARNING, Commit, Committed, CountsStore
+from service.registry.models import LiveModel, Registry
+from service.storage.wire import (
+    COUNTS_TYPE,
+    CountsAnswer,
+    CountsDocument,
+    KnownRequest,
+    VersionProgress,
+    batch_mark,
+    decode_counts,
+)
+
+__all__ = ["ROUTE", "Counts", "CountsLimits"]
+
+_Scope: TypeAlias = MutableMapping[str, Any]
+_Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+ROUTE: Final = "/v1/models/{model}/counts"
+_PREFIX, _SUFFIX = ROUTE.split("{model}")
+_GONE_STATUS: Final = 499
+_INLINE_BYTES_MAX: Final = 1 << 16
+"""Larger bodies are read in a thread: more than about a millisecond of work."""
+
+_CONFLICT: Final = "the counts are of another epoch of the model; fetch /v1/models/{model}/counting, and count again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountsLimits:
+    """Bounds of one request."""
+
+    body_bytes_max: int
+    inflated_bytes_max: int
+    read_timeout_s: float
+    body_timeout_s: float
+
+
+class Counts:
+    """Takes counts.
+
+    Parameters
+    ----------
+    store : CountsStore
+    registry : Registry
+    buffer : CountsBuffer
+    access : Access
+    limits : CountsLimits
+    unknown : callable
+        Makes a model that nobody has declared, or returns None where that is not allowed.
+    observe : callable
+        Told of the route, the status and the seconds of each request.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: CountsStore,
+        registry: Registry,
+        buffer: CountsBuffer,
+        access: Access,
+        limits: CountsLimits,
+        unknown: Callable[[str], Awaitable[LiveModel | None]],
+        observe: Callable[[str, int, float], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._buffer = buffer
+        self._access = access
+        self._limits = limits
+        self._patience = Patience(silence_s=limits.read_timeout_s, total_s=limits.body_timeout_s)
+        self._unknown = unknown
+        self._observe = observe
+        self._reached = Reached(store)
+
+    @staticmethod
+    def model_of(path: str) -> str | None:
+        """The model that a path is about, if it is this route's."""
+        if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
+            name = path[len(_PREFIX) : -len(_SUFFIX)]
+            return name if name and "/" not in name else None
+        return None
+
+    async def __call__(self, scope: _Scope, receive: Receive, send: _Send, model: str) -> None:
+        """Answer one request."""
+        started_s = time.perf_counter()
+        try:
+            response = _response(await self._take(scope, receive, model))
+        except Disconnected:
+            self._observe(ROUTE, _GONE_STATUS, time.perf_counter() - started_s)
+            return
+        except Exception as error:  # noqa: BLE001 - each has its answer
+            response = refused(error)
+        await response.send(send)
+        self._observe(ROUTE, response.status, time.perf_counter() - started_s)
+
+    async def _take(self, scope: _Scope, receive: Receive, model: str) -> CountsAnswer:
+        if scope["method"] != "POST":
+            raise Problem(405, "wanted POST", headers={"Allow": "POST"})
+        fields: dict[bytes, bytes] = dict(scope["headers"])
+        authorize(self._access, presented_key(fields), "ingest", model)
+        if fields.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower() != COUNTS_TYPE:
+            raise Problem(415, f"Content-Type: wanted {COUNTS_TYPE}")
+        encoding = encoding_of(fields.get(b"content-encoding", b"").decode("latin-1"))
+        body = await whole(receive, bytes_max=self._limits.body_bytes_max, patience=self._patience)
+        document = await self._read(body, encoding)
+        live = await self._live(model, document.epoch)
+        now_us = await self._store.now_us()
+        commit = await self._commit_of(live, document, now_us, len(body))
+        committed = await self._buffer.commit(commit, len(body))
+        if committed.status == "stale":
+            raise Problem(409, _CONFLICT)
+        return await self._answer(live, document.batch, commit, committed)
+
+    async def _read(self, body: bytes, encoding: Encoding) -> CountsDocument:
+        def read() -> CountsDocument:
+            plain = body
+            if encoding != "identity":
+                inflater = Inflater(encoding, self._limits.inflated_bytes_max)
+                plain = b"".join([*inflater.feed(body)])
+                inflater.finish()
+            return decode_counts(plain)
+
+        small = encoding == "identity" and len(body) <= _INLINE_BYTES_MAX
+        return read() if small else await asyncio.to_thread(read)
+
+    async def _live(self, model: str, epoch: int) -> LiveModel:
+        """The model as it is, read again if the sidecar knows another one."""
+        live = self._registry.get(model)
+        if live is not None and live.epoch != epoch:
+            await self._registry.refresh(model)
+            live = self._registry.get(model)
+        live = live or await self._unknown(model)
+        if live is None:
+            raise Problem(404, "no such model")
+        return live
+
+    async def _commit_of(self, live: LiveModel, document: CountsDocument, now_us: int, size_bytes: int) -> Commit:
+        if live.epoch != document.epoch:
+            return identity_of(live.model, document)
+        try:
+            sketches = any(delta.reference_id == LEARNING for delta in document.deltas)  # few bytes may be much to read
+            if size_bytes <= _INLINE_BYTES_MAX and not sketches:
+                return commit_of(live, document, now_us)
+            return await asyncio.to_thread(commit_of, live, document, now_us)
+        except AnotherClockError as error:
+            raise Problem(409, str(error)) from None
+
+    async def _answer(self, live: LiveModel, batch: str, commit: Commit, committed: Committed) -> CountsAnswer:
+        now_us = await self._store.now_us()
+        if committed.status == "committed":
+            self._reached.advance(live.model, dict(commit.newest_us), now_us)
+        own = batch_mark(batch).key
+        duplicate = any(mark.key == own for mark in committed.known)
+        return CountsAnswer(
+            counted=duplicate or committed.status == "committed",
+            duplicate=duplicate,
+            known=() if duplicate else [KnownRequest.of(mark) for mark in committed.known],
+            now_us=now_us,
+            progress=[VersionProgress.of(one) for one in await self._reached.versions(live, now_us)],
+        )
+
+
+def _response(answer: CountsAnswer) -> Response:
+    body = msgspec.json.encode(answer)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    return Response(200, headers, body)

@@ -1,0 +1,50 @@
+"""Replicas and the roles they have: a few rows that are written every few seconds, all of a replica's roles together."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+__all__ = ["attend", "hold", "is_held", "leave", "release"]
+
+_HOLD: Final = """
+    INSERT INTO roles SELECT id, :owner, 1, :until_us FROM models WHERE model = :model
+    ON CONFLICT (model_id) DO UPDATE SET
+        owner = excluded.owner, until_us = excluded.until_us, fence = fence + (roles.until_us <= :now_us)
+    WHERE owner = excluded.owner OR roles.until_us <= :now_us
+    RETURNING fence"""
+_RELEASE: Final = "UPDATE roles SET until_us = 0 WHERE owner = ? AND model_id = (SELECT id FROM models WHERE model = ?)"
+
+
+def attend(connection: sqlite3.Connection, member: str, until_us: int, now_us: int) -> Sequence[str]:
+    """Say that a replica is there; all that are."""
+    connection.execute("DELETE FROM members WHERE until_us <= ?", (now_us,))
+    connection.execute("REPLACE INTO members VALUES (?, ?)", (member, until_us))
+    return [name for (name,) in connection.execute("SELECT name FROM members ORDER BY name").fetchall()]
+
+
+def leave(connection: sqlite3.Connection, member: str) -> None:
+    """Say that a replica is there no more."""
+    connection.execute("DELETE FROM members WHERE name = ?", (member,))
+
+
+def hold(
+    connection: sqlite3.Connection, models: Sequence[str], owner: str, until_us: int, now_us: int
+) -> Mapping[str, int]:
+    """Take or renew roles; the fences of those that are the owner's now."""
+    fences = {}
+    for model in models:
+        wanted = {"model": model, "owner": owner, "until_us": until_us, "now_us": now_us}
+        for (fence,) in connection.execute(_HOLD, wanted).fetchall():
+            fences[model] = fence
+    return fences
+
+
+def release(connection: sqlite3.Connection, models: Sequence[str], owner: str) -> None:
+    """Give roles back."""
+    connection.executemany(_RELEASE, [(owner, model) for model in models])
+
+
+def is_held(connection: sqlite3.Connection, model_id: int, fence: int | None, now_us: int) -> bool:
+    """Whether a role is still held by a fence, if one is asked for."""
+    found = "SELECT 1 FROM roles WHERE model_id = ? AND fence = ? AND until_us > ?"
+    return fence is None or connection.execute(found, (model_id, fence, now_us)).fetchone() is not None

@@ -1,0 +1,78 @@
+"""Sidecars and their centre, killed and stopped at random moments under load; then count.
+
+Senders post each batch to any of the sidecars, and again to any until it is acknowledged. Time and again the centre or one of
+the sidecars is sent SIGKILL and started anew, or SIGSTOP for longer than an answer is waited for, and SIGCONT: what the sidecars
+have sent meanwhile, and sent again, then arrives all at once. What is checked is what `kill_rounds.py` checks: counts to the last
+bin, evaluations, decisions, episodes and notices are those of one process that was given the same rows in order.
+From the root::
+
+    python tests/crash/sidecar_rounds.py [--rounds 60] [--sidecars 10] [--seed 1] [--quick]
+"""
+
+import argparse
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from proof import prove
+
+_BETWEEN_S = 1.5
+_CENTRE_SHARE, _STOP_SHARE = 0.4, 0.4
+_STOPPED_S = 1.0, 5.0
+"""Some longer than an answer is waited for."""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--sidecars", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="let claims run out at once at the end")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process is left behind
+    harm = partial(trouble, rounds=arguments.rounds, rng=random.Random(arguments.seed))
+    with tempfile.TemporaryDirectory(prefix="driftline-sidecars-") as folder:
+        outcome = prove(Path(folder), harm, seed=arguments.seed, sidecars=arguments.sidecars, quick=arguments.quick)
+    print(outcome)
+    return 1 if outcome.faults else 0
+
+
+def trouble(trial, *, rounds, rng):
+    """Kill or stop the centre or a sidecar, so many times; how often what."""
+    (centre,) = trial.services
+    done = Counter()
+    for process in trial.processes:
+        process.start()
+    for process in trial.processes:
+        process.wait_ready(60)
+    trial.senders.start()
+    for _ in range(rounds):
+        time.sleep(rng.uniform(0, _BETWEEN_S))
+        process = centre if rng.random() < _CENTRE_SHARE else rng.choice(trial.sidecars)
+        whose = "the centre" if process is centre else "a sidecar"
+        if rng.random() < _STOP_SHARE:
+            process.send(signal.SIGSTOP)
+            try:
+                time.sleep(rng.uniform(*_STOPPED_S))
+            finally:
+                process.send(signal.SIGCONT)
+            done[f"stopped {whose}"] += 1
+        else:
+            process.kill()
+            if process is centre:
+                trial.let_time_pass()
+            process.start()
+            done[f"killed {whose}"] += 1
+    for process in trial.processes:
+        process.wait_ready(60)
+    kinds = ", ".join(f"{what} {number} times" for what, number in sorted(done.items()))
+    return f"{len(trial.sidecars)} sidecars; {kinds}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
