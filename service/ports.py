@@ -460,6 +460,8 @@ class Keeping:
         Evaluations, closed episodes and decisions that end before this are dropped.
     learned : bool
         Whether the version has its reference, and what it learned from is dropped.
+    epoch : int, optional
+        Of the model by which that was decided; nothing is dropped if it has moved on, as when the model was made anew.
     """
 
     model: str
@@ -469,6 +471,7 @@ class Keeping:
     expire_before_us: int | None = None
     evaluations_before_us: int | None = None
     learned: bool = False
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

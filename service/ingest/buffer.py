@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.errors import DriftlineError, StoreUnavailableError
+from service.ingest.attempt import Waiting
 from service.ingest.pending import Answer, Asker, Pending
-from service.ingest.rounds import Rounds, Waiting, Watcher
+from service.ingest.rounds import Rounds, Watcher
 from service.ports import CountsStore
 from service.registry.models import Registry
 

@@ -269,6 +269,7 @@ def _keeping(model: LiveModel, progress: Progress, evaluations_us: int) -> Keepi
         version=progress.version,
         base_window_us=model.grid.base_s * US_PER_S,
         learned=version is not None and not version.learning,
+        epoch=model.epoch,
     )
     if progress.evaluated_until_us is None:
         return keeping

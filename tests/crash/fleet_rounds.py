@@ -13,11 +13,12 @@ last bit; every window was evaluated once, every episode and every notice decide
 batches without a key that were refused with 503 nobody knows whether they were counted; each is there once or not at all. From the
 root::
 
-    PYTHONPATH=tests python tests/crash/fleet_rounds.py [--rounds 200] [--seed 1] [--quick]
+    PYTHONPATH=tests python tests/crash/fleet_rounds.py [--rounds 200] [--minutes 60] [--seed 1] [--quick]
 """
 
 import argparse
 import contextlib
+import math
 import random
 import signal
 import sys
@@ -44,13 +45,14 @@ _LATE = ("shuffled", "bare")
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=600.0, help="end after so long, if the rounds take longer")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="let leases run out after a second, and claims at the end")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no process is left behind
-    harm = partial(
-        trouble, rounds=arguments.rounds, rng=random.Random(arguments.seed), quick=arguments.quick, told=_told
-    )
+    rng = random.Random(arguments.seed)
+    until_s = time.monotonic() + 60 * arguments.minutes
+    harm = partial(trouble, rounds=arguments.rounds, rng=rng, quick=arguments.quick, told=_told, until_s=until_s)
     with tempfile.TemporaryDirectory(prefix="driftline-fleet-") as folder:
         outcome = proved(Path(folder), harm, arguments.seed, quick=arguments.quick)
     print(outcome)
@@ -72,8 +74,8 @@ def proved(folder, harm, seed, *, quick, event_s_per_s=_EVENT_S_PER_S):
     )
 
 
-def trouble(trial, *, rounds, rng, quick, told=lambda _: None, pause_s=None):
-    """Let so many things go wrong; how often what."""
+def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None, until_s=math.inf):
+    """Let so many things go wrong, in those ways or in all; how often what."""
     for service in trial.services:
         service.start()
     for service in trial.services:
@@ -81,14 +83,17 @@ def trouble(trial, *, rounds, rng, quick, told=lambda _: None, pause_s=None):
     trial.senders.start()
     happened, cycle = Counter(), []
     for number in range(rounds):
+        if time.monotonic() > until_s:
+            rounds = number
+            break
         time.sleep(rng.uniform(0, _BETWEEN_S))
         if not cycle:
-            cycle = rng.sample(WAYS, len(WAYS))  # each as often as the others
-        ways = [cycle.pop()]
-        if rng.random() < _TWO_SHARE and ways[0] is not _kill:
-            ways.append(_kill)
+            cycle = rng.sample(ways or WAYS, len(ways or WAYS))  # each as often as the others
+        together = [cycle.pop()]
+        if rng.random() < _TWO_SHARE and together[0] is not _kill:
+            together.append(_kill)
         with contextlib.ExitStack() as stack:
-            for way in ways:
+            for way in together:
                 happened[way.__name__.strip("_")] += 1
                 stack.enter_context(contextlib.contextmanager(way)(trial, rng, quick))
         for service in trial.services:
@@ -177,7 +182,8 @@ def _wires_cut(trial, rng, _):
             wire.cut_share = 0.0
 
 
-WAYS = (_kill, _pause, _redis_killed, _redis_stopped, _redis_full, _redis_slow, _wires_cut)
+WAYS_QUICK = (_kill, _pause, _redis_killed, _redis_full, _wires_cut)
+WAYS = (*WAYS_QUICK, _redis_stopped, _redis_slow)
 
 
 def _wait_ready(service):

@@ -11,7 +11,7 @@ from redis_server import RedisServer, shared_server
 from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
 
 from service.errors import StoreUnavailableError
-from service.storage.redis import RedisStore, keys
+from service.storage.redis import Connecting, RedisStore, keys
 from service.storage.redis.packing import pack
 
 PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives as long as a test
@@ -187,11 +187,11 @@ def test_a_password_that_is_missing_or_wrong_is_told_of(server):
 
     for password in (None, "wrong"):
         with pytest.raises(StoreUnavailableError) as caught:
-            asyncio.run(RedisStore.open(server.url, password=password))
+            asyncio.run(RedisStore.open(server.url, connecting=Connecting(password=password)))
         assert PASSWORD not in str(caught.value)
 
     async def right():
-        await (await RedisStore.open(server.url, password=PASSWORD)).close()
+        await (await RedisStore.open(server.url, connecting=Connecting(password=PASSWORD))).close()
 
     asyncio.run(right())
 

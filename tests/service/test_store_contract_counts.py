@@ -482,6 +482,33 @@ async def test_sweeps_at_once_lose_and_double_nothing(place):
 
 
 @on_every_store
+async def test_nothing_is_dropped_by_what_was_decided_of_a_model_that_has_changed_since(place):
+    before = await made(place.store)
+    await place.store.delete_model("m")
+    epoch = await made(place.store)
+    learned = delta(0, reference_id=LEARNING)
+    await place.store.commit([commit(epoch, delta(0), learned)])
+    await place.store.record(step(epoch, until=1, evaluations=[evaluation()], decisions=[(WINDOW_US, b"")]))
+    decided = Keeping(
+        model="m",
+        version="1",
+        base_window_us=WINDOW_US,
+        expire_before_us=EVER_US,
+        evaluations_before_us=EVER_US,
+        learned=True,
+        epoch=before,
+    )
+
+    late = await place.store.sweep([decided], 0, 9)
+
+    assert late.panes_expired == 0
+    assert await total_of(place.store) == await total_of(place.store, series(reference_id=LEARNING)) == [1, 0, 0]
+    assert len(await place.store.evaluations_after(0, 9)) == len(await place.store.decisions("m", "1", 0, EVER_US)) == 1
+    assert (await place.store.sweep([replace(decided, epoch=epoch)], 0, 9)).panes_expired == 2
+    assert await place.store.evaluations_after(0, 9) == []
+
+
+@on_every_store
 async def test_what_was_learned_from_is_dropped_once_there_is_a_reference(place):
     epoch = await made(place.store)
     learning = replace(delta(0), reference_id=LEARNING)

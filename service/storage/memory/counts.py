@@ -86,7 +86,11 @@ def progress(state: State, only: str | None) -> Iterator[Progress]:
 
 def sweep(state: State, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, merge: Merge) -> Swept:
     """Expire, evict, fold, coarsen."""
-    kept = [(state.models[keeping.model], keeping) for keeping in keepings if keeping.model in state.models]
+    kept = [
+        (model, keeping)
+        for keeping in keepings
+        if (model := state.models.get(keeping.model)) is not None and keeping.epoch in {None, model.epoch}
+    ]
     expired = sum(_expire(model, keeping) for model, keeping in kept)
     evicted = sum(_evict(model, marks_before_us, marks_max) for model in state.models.values())
     errors: list[PayloadError] = []

@@ -15,6 +15,7 @@ _MARKS_BATCH: Final = 1_000
 async def expire(server: Server, keeping: Keeping) -> int:
     """Drop what is older than is kept of a version; how many panes."""
     model, version = keys.model(keeping.model), keys.quoted(keeping.version)
+    epoch = {} if keeping.epoch is None else {"epoch": str(keeping.epoch)}
     given: dict[str, object] = {"version": version, "limit": _BATCH}
     if keeping.expire_before_us is not None:
         given["oldest"] = keys.stamp(keeping.expire_before_us - keeping.base_window_us)
@@ -22,11 +23,11 @@ async def expire(server: Server, keeping: Keeping) -> int:
         given |= {"learned": True, "learning": LEARNING}
     expired, more = 0, len(given) > 2  # noqa: PLR2004 - there is something to drop
     while more:
-        some, more = await server.write("expire", model, given)
+        some, more = await server.write("expire", model, given | epoch)
         expired += some
     if keeping.evaluations_before_us is not None:
         given = {"version": version, "before": keys.stamp(keeping.evaluations_before_us), "limit": _BATCH}
-        while await server.write("forget", model, given):
+        while await server.write("forget", model, given | epoch):
             pass
     return expired
 

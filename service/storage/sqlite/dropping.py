@@ -36,7 +36,8 @@ _OF_DELETED: Final = (
     (_DELETED_MODEL, "SELECT id FROM deleted_models WHERE id = ?"),
 )
 
-_OF_VERSION: Final = "(SELECT id FROM series WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?))"
+_MODEL: Final = "(SELECT id FROM models WHERE model = ? AND epoch = coalesce(?, epoch))"
+_OF_VERSION: Final = f"(SELECT id FROM series WHERE version = ? AND model_id = {_MODEL})"  # noqa: S608 - ours
 _OLD_PANES: Final = f"SELECT id FROM panes WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?"  # noqa: S608 - ours
 _OLD_DELTAS: Final = f"SELECT id FROM deltas WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?"  # noqa: S608 - ours
 _COUNT_OLD: Final = f"""
@@ -47,29 +48,28 @@ _COUNT_OLD: Final = f"""
         SELECT series_id, pane_start_us, window_start_us FROM deltas
         WHERE series_id IN {_OF_VERSION} AND window_start_us <= ?
     )"""  # noqa: S608 - ours
-_LEARNED: Final = """
-    (SELECT id FROM series WHERE version = ? AND reference_id = ? AND model_id = (SELECT id FROM models WHERE model = ?))"""
+_LEARNED: Final = f"(SELECT id FROM series WHERE version = ? AND reference_id = ? AND model_id = {_MODEL})"  # noqa: S608 - ours
 _LEARNED_PANES: Final = f"SELECT id FROM panes WHERE series_id IN {_LEARNED}"  # noqa: S608 - ours
 _LEARNED_DELTAS: Final = f"SELECT id FROM deltas WHERE series_id IN {_LEARNED}"  # noqa: S608 - ours
 _OLD_DELIVERIES: Final = "SELECT number FROM deliveries WHERE state <> 'pending' AND updated_at_us < ?"
-_OLD_DIRTY: Final = """
+_OLD_DIRTY: Final = f"""
     SELECT model_id, version, window_start_us FROM dirty
-    WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND window_start_us <= ?"""
+    WHERE version = ? AND model_id = {_MODEL} AND window_start_us <= ?"""  # noqa: S608 - ours
 _OLD_DECISIONS: Final = (
     (
         _EVALUATION,
-        """SELECT sequence FROM evaluations
-           WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND end_us < ?""",
+        f"""SELECT sequence FROM evaluations
+           WHERE version = ? AND model_id = {_MODEL} AND end_us < ?""",  # noqa: S608 - ours
     ),
     (
         _DECISION,
-        """SELECT id FROM decisions
-           WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND end_us < ?""",
+        f"""SELECT id FROM decisions
+           WHERE version = ? AND model_id = {_MODEL} AND end_us < ?""",  # noqa: S608 - ours
     ),
     (
         _EPISODE,
-        """SELECT number FROM episodes
-           WHERE version = ? AND model_id = (SELECT id FROM models WHERE model = ?) AND until_us < ? AND NOT open""",
+        f"""SELECT number FROM episodes
+           WHERE version = ? AND model_id = {_MODEL} AND until_us < ? AND NOT open""",  # noqa: S608 - ours
     ),
 )
 
@@ -88,20 +88,20 @@ async def drop_deleted_models(lanes: Lanes) -> None:
 
 async def expire(lanes: Lanes, keeping: Keeping) -> int:
     """Drop what is older than is kept of a version; how many panes."""
-    expired = 0
+    expired, model = 0, (keeping.model, keeping.epoch)
     if keeping.expire_before_us is not None:
-        oldest = (keeping.version, keeping.model, keeping.expire_before_us - keeping.base_window_us)
+        oldest = (keeping.version, *model, keeping.expire_before_us - keeping.base_window_us)
         ((expired,),) = await lanes.keeper.read(_found(_COUNT_OLD, (*oldest, *oldest)))
         await _drop_found(lanes, _PANE, _OLD_PANES, oldest)
         await _drop_found(lanes, _DELTA, _OLD_DELTAS, oldest)
         await _drop_found(lanes, _DIRTY, _OLD_DIRTY, oldest)  # nobody can evaluate them again
     if keeping.learned:
-        learned = (keeping.version, LEARNING, keeping.model)
+        learned = (keeping.version, LEARNING, *model)
         await _drop_found(lanes, _PANE, _LEARNED_PANES, learned)
         await _drop_found(lanes, _DELTA, _LEARNED_DELTAS, learned)
     if keeping.evaluations_before_us is not None:
         for statement, query in _OLD_DECISIONS:
-            await _drop_found(lanes, statement, query, (keeping.version, keeping.model, keeping.evaluations_before_us))
+            await _drop_found(lanes, statement, query, (keeping.version, *model, keeping.evaluations_before_us))
     return expired
 
 

@@ -52,6 +52,7 @@ from service.storage.sqlite import (
 from service.storage.sqlite.failures import translated
 from service.storage.sqlite.lane import Lane, Lanes
 from service.storage.sqlite.opening import Durability
+from service.storage.sqlite.succession import Succession
 
 __all__ = ["Durability", "SqliteStore"]
 
@@ -70,8 +71,11 @@ _COMMIT_BYTES: Final = 24 << 10
 class SqliteStore:
     """A store in one SQLite file; made by `open`."""
 
-    def __init__(self, lanes: Lanes, clock: Clock, merge_sketches: MergeSketches | None) -> None:
+    def __init__(
+        self, lanes: Lanes, clock: Clock, merge_sketches: MergeSketches | None, succession: Succession
+    ) -> None:
         self._lanes = lanes
+        self._succession = succession
         self._read, self._write = lanes.reader.read, lanes.writer.write
         self._clock = clock
         self._merge: folding.Merge = partial(codec.merge, merge_sketches=merge_sketches)
@@ -124,6 +128,7 @@ class SqliteStore:
             ),
             clock,
             merge_sketches,
+            Succession(path),
         )
 
     async def now_us(self) -> int:
@@ -144,6 +149,7 @@ class SqliteStore:
             await self._copying
         for lane in (self._lanes.keeper, self._lanes.reader, self._lanes.writer):
             await lane.close()
+        self._succession.close()
 
     async def backup(self, path: Path) -> None:
         """Write a consistent copy, which can be opened as it is, while writers go on."""
@@ -338,7 +344,8 @@ class SqliteStore:
     async def attend(self, member: str, ttl_us: int) -> Sequence[str]:
         """Say that a replica is there until now + ttl; all that are."""
         now_us = self._clock.now_us()
-        return await self._write(lambda c: roles.attend(c, member, now_us + ttl_us, now_us))
+        take = self._succession.take
+        return await self._write(lambda c: roles.attend(c, member, now_us + ttl_us, now_us, dead=take(member)))
 
     async def leave(self, member: str) -> None:
         """Say that a replica is there no more."""

@@ -1,5 +1,8 @@
 -- Drops panes and marks of dirt that are kept no longer, some at a time: how many panes, and whether there may be more.
 
+if given.epoch and call('HGET', key('row'), 'epoch') ~= given.epoch then
+  return {0, 0}
+end
 local expired, dropped = 0, 0
 for _, series in ipairs(call('SMEMBERS', key('series'))) do
   local version, reference = string.match(series, '^([^/]*)/([^/]*)')

@@ -1,6 +1,9 @@
 -- Drops evaluations, decisions and closed episodes of a version that ended before a time, some at a time; 1 if there may be
 -- more.
 
+if given.epoch and call('HGET', key('row'), 'epoch') ~= given.epoch then
+  return 0
+end
 local low, high = '[' .. given.version .. '/', '(' .. given.version .. '/' .. given.before
 local dropped = 0
 for _, place in ipairs(call('ZRANGEBYLEX', key('evaluation_ends'), low, high, 'LIMIT', 0, given.limit)) do
