@@ -23,7 +23,7 @@ from serving import (
 from service.exporter import CATALOGUE
 from service.storage.codec import summed
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "redis")
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 EVER = 1 << 62
