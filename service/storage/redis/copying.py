@@ -43,6 +43,7 @@ from service.storage.redis import index, keys
 from service.storage.redis.connecting import Connecting
 from service.storage.redis.copies import written
 from service.storage.redis.server import COPYING, LAYOUT, Server
+from service.storage.redis.shrinking import unpacked_evaluation
 
 __all__ = ["RedisCopy"]
 
@@ -226,7 +227,7 @@ class RedisCopy:
         key = keys.model(model)
         numbers = await self._server.command("ZRANGE", f"{key}evaluation_order", first, last)
         found = await self._server.command("HMGET", f"{key}evaluations", *numbers) if numbers else []
-        return [msgspec.msgpack.decode(_parts(value)[2], type=EvaluationRow) for value in found]
+        return [unpacked_evaluation(_parts(value)[2]) for value in found]
 
     async def _alerts(self, model: str) -> Sequence[AlertCopy]:
         found = []

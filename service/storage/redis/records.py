@@ -16,6 +16,7 @@ from service.ports import AlertChange, EpisodeRow, EvaluationRow, OutboxNotice, 
 from service.storage.redis import index, keys
 from service.storage.redis.outbox import notices_given
 from service.storage.redis.server import Given, Server
+from service.storage.redis.shrinking import packed_evaluation
 
 __all__ = ["FLIGHT_S", "PATIENCE_S", "evaluation_given", "put_episode", "record"]
 
@@ -102,7 +103,7 @@ def evaluation_given(row: EvaluationRow) -> Given:
         "name": "/".join(parts),
         "place": f"{version}/{keys.stamp(row.end_us)}:{sequence}/{size}",
         "sequence": sequence,
-        "row": msgspec.msgpack.encode(row),
+        "row": packed_evaluation(row),
     }
 
 
