@@ -82,8 +82,8 @@ class Beside:
 
 
 @contextlib.asynccontextmanager
-async def beside(centre, folder, *, number=0, key=None, clock=None, patience=QUICKLY, cut=False, **sections):
-    """Run a sidecar of a centre."""
+async def beside(centre, folder, *, number=0, key=None, own_clock=False, patience=QUICKLY, cut=False, **sections):
+    """Run a sidecar of a centre; its clock is the centre's own, unless it is to find out the time for itself."""
     rng = random.Random(number)  # noqa: S311 - chance is no secret
     wire = Wire(centre.service.application, rng)
     wire.cut = cut
@@ -91,7 +91,7 @@ async def beside(centre, folder, *, number=0, key=None, clock=None, patience=QUI
     store = UpstreamStore(
         "http://centre",
         key,
-        clock or centre.clock,
+        None if own_clock else centre.clock,
         name=f"sidecar{number}",
         patience=patience,
         rng=rng,

@@ -13,20 +13,21 @@ def program(name, package, environment=os.environ):
     """Path of a program; `package` is what Debian calls what it comes with."""
     found = shutil.which(name, path=environment.get("PATH"))
     if found is None:
-        _lacking(name, f"apt-get install {package}", environment)
+        lacking(name, f"apt-get install {package}", environment)
     return found
 
 
 def root(what, environment=os.environ):
     """Return if tests may do what only root may."""
     if os.geteuid() != 0:
-        _lacking("root", what, environment)
+        lacking("root", what, environment)
 
 
-def _lacking(name, remedy, environment):
+def lacking(name, how, environment=os.environ):
+    """Skip a test for what is not there, or fail in CI; `how` says where it is to be had."""
     if environment.get("CI"):
-        pytest.fail(f"{name} is not there, and CI must run everything: {remedy}", pytrace=False)
-    pytest.skip(f"{PREFIX}{name} ({remedy})")
+        pytest.fail(f"{name} is not there, and CI must run everything: {how}", pytrace=False)
+    pytest.skip(f"{PREFIX}{name} ({how})")
 
 
 def not_run(reasons):

@@ -14,7 +14,8 @@ from making import reference_of
 from stores import FakeClock
 
 from detectors.binning import ColumnValues
-from service.app.service import Service, _merge_sketches
+from service.app.service import Service
+from service.app.stores import merge_sketches
 from service.ingest.decode import DecodedColumns, NdjsonDecoder
 from service.ingest.pending import Answer, Pending
 from service.settings import Settings
@@ -96,9 +97,9 @@ class Site:
         """One more process."""
         if self.kind == "sqlite":
             path = self.folder / "driftline.db"
-            store = await SqliteStore.open(path, self.clock, merge_sketches=_merge_sketches)
+            store = await SqliteStore.open(path, self.clock, merge_sketches=merge_sketches)
         else:
-            store = MemoryStore(self.clock, merge_sketches=_merge_sketches, state=self._state)
+            store = MemoryStore(self.clock, merge_sketches=merge_sketches, state=self._state)
             self._state = store.state
         settings = Settings(store={"path": self.folder / "driftline.db"}, targets=self.targets)
         running = Running(Service(settings, store, self.clock, {}, monotonic_s=lambda: self.clock.us / S), self.clock)

@@ -18,6 +18,7 @@ import numpy as np
 import structlog
 import yaml
 from making import reference_of
+from redis_server import shared_server
 from stores import FakeClock
 
 from detectors.learning import Sketch, merged
@@ -29,6 +30,7 @@ from service.settings import Settings
 from service.settings.keys import hash_key
 from service.storage.codec import summed
 from service.storage.memory import MemoryStore
+from service.storage.redis import RedisStore
 from service.storage.sqlite import SqliteStore
 
 NOW = "2026-03-02T12:00:00Z"
@@ -167,6 +169,9 @@ async def serving(folder, *, store="memory", clock=None, **sections):
     settings = settings_of(folder, **sections)
     if store == "memory":
         inner = MemoryStore(clock, merge_sketches=merge_sketches)
+    elif store == "redis":
+        shared_server().empty()
+        inner = await RedisStore.open(shared_server().url, clock, merge_sketches=merge_sketches)
     else:
         inner = await SqliteStore.open(settings.store.database, clock, merge_sketches=merge_sketches)
     failing = FailingStore(inner)

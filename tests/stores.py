@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from redis_server import shared_server
+from redis_cluster import shared_cluster
+from redis_server import oldest, shared_server
 
 from service.ports import (
     Commit,
@@ -24,6 +25,10 @@ from service.storage.redis import RedisStore
 from service.storage.sqlite import SqliteStore
 
 KINDS = ("memory", "sqlite", "redis")
+ALSO = ("redis 6", "cluster")
+"""The contract holds on these too."""
+
+REDIS = {"redis": shared_server, "redis 6": lambda: shared_server(oldest()), "cluster": shared_cluster}
 PANE_US = 300_000_000
 WINDOW_US = 3_600_000_000
 BINS = 3
@@ -64,10 +69,11 @@ class Place:
         """Another store on the same place, as another process would have it."""
         if self.kind == "sqlite":
             store = await SqliteStore.open(self.folder / "store.db", self.clock, merge_sketches=merge_sketches)
-        elif self.kind == "redis":
+        elif self.kind in REDIS:
+            server = REDIS[self.kind]()
             if not self.opened:
-                shared_server().empty()
-            store = await RedisStore.open(shared_server().url, self.clock, merge_sketches=merge_sketches)
+                server.empty()
+            store = await RedisStore.open(server.url, self.clock, merge_sketches=merge_sketches)
         else:
             state = self.opened[0].state if self.opened else None
             store = MemoryStore(self.clock, merge_sketches=merge_sketches, state=state)
@@ -76,8 +82,11 @@ class Place:
 
     async def restored(self, path):
         """A store opened on a backup."""
-        if self.kind == "redis":
-            other = shared_server().url.removesuffix("0") + "1"
+        if self.kind in REDIS:
+            server = shared_server(oldest()) if self.kind == "redis 6" else shared_server()
+            with server.client(1) as client:
+                client.flushdb()
+            other = server.url.removesuffix("0") + "1"
             store = await RedisStore.restore(path, other, self.clock, merge_sketches=merge_sketches)
         else:
             kind = SqliteStore if self.kind == "sqlite" else MemoryStore
@@ -89,7 +98,7 @@ class Place:
 def on_every_store(scenario):
     """Make a test of a coroutine that is given a place with an open store."""
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", KINDS + ALSO)
     def test(kind, tmp_path):
         async def run():
             async with Place(kind, tmp_path) as place:

@@ -130,7 +130,7 @@ class Counts:
         committed = await self._buffer.commit(commit, len(body))
         if committed.status == "stale":
             raise Problem(409, _CONFLICT)
-        return await self._answer(live, document.batch, commit, committed)
+        return await self._answer(live, document.batch, commit, committed=committed, now_us=now_us)
 
     async def _read(self, body: bytes, encoding: Encoding) -> CountsDocument:
         def read() -> CountsDocument:
@@ -166,8 +166,9 @@ class Counts:
         except AnotherClockError as error:
             raise Problem(409, str(error)) from None
 
-    async def _answer(self, live: LiveModel, batch: str, commit: Commit, committed: Committed) -> CountsAnswer:
-        now_us = await self._store.now_us()
+    async def _answer(
+        self, live: LiveModel, batch: str, commit: Commit, *, committed: Committed, now_us: int
+    ) -> CountsAnswer:
         if committed.status == "committed":
             self._reached.advance(live.model, dict(commit.newest_us), now_us)
         own = batch_mark(batch).key

@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import blake2b
 from typing import BinaryIO, Final, TypeAlias, cast
 
+from service.api.parts import Answers, digest_of, inflated, parts_of
 from service.api.problem import Problem
 from service.api.reading import Patience, PipeReader, Receive, WholeReader, pieces, whole
 from service.errors import DecodeError
@@ -178,7 +178,7 @@ class Intake:
         try:
             body = await self._whole(sending, receive, bytes_max)
             if not plain:  # a megabyte takes two milliseconds
-                body = _inflated(body, sending.encoding, limits.json.bytes_max)
+                body = inflated(body, sending.encoding, limits.json.bytes_max)
         except (Problem, DecodeError) as error:
             if error.status != 413:  # noqa: PLR2004 - of HTTP
                 raise
@@ -187,7 +187,7 @@ class Intake:
 
     def _read_json(self, sending: Sending, body: bytes) -> tuple[Pending, int]:
         decoded = decode_json(body, sending.schema, self._limits.json)
-        digest = _digest(body) if sending.key is not None else b""
+        digest = digest_of(body) if sending.key is not None else b""
         return sending.pending(decoded, 0, digest), len(body)
 
     async def _parts(
@@ -196,10 +196,10 @@ class Intake:
         body = await self._whole(sending, receive, self._limits.body_bytes_max)
         if sending.encoding != "identity":
             inflated_max = self._limits.inflated_bytes_max
-            body = await asyncio.to_thread(_inflated, body, sending.encoding, inflated_max)
-        digest = await asyncio.to_thread(_digest, body) if sending.key is not None else b""
-        answers = _Answers()
-        async for part in _parts_of(lambda: decode(body, sending.schema)):
+            body = await asyncio.to_thread(inflated, body, sending.encoding, inflated_max)
+        digest = await asyncio.to_thread(digest_of, body) if sending.key is not None else b""
+        answers = Answers()
+        async for part in parts_of(lambda: decode(body, sending.schema)):
             answers.add(await self._commit(sending, part, answers.chunks, digest))
         return await self._whole_answer(sending, answers, digest)
 
@@ -210,7 +210,7 @@ class Intake:
 
     async def _ndjson(self, sending: Sending, receive: Receive) -> Answer:
         decoder = NdjsonDecoder(sending.schema, digests=sending.key is not None)
-        answers = _Answers()
+        answers = Answers()
         async for part in self._inflated(sending, receive, self._stream_patience):
             for chunk in decoder.feed(part):
                 answers.add(await self._commit(sending, chunk, answers.chunks, chunk.digest))
@@ -274,7 +274,7 @@ class Intake:
     def _read_arrow(
         self, sending: Sending, reader: PipeReader | WholeReader, loop: asyncio.AbstractEventLoop
     ) -> Answer:
-        answers = _Answers()
+        answers = Answers()
         for decoded in decode_arrow(cast("BinaryIO", reader), sending.schema):
             committing = self._commit(sending, decoded, answers.chunks, reader.digest())
             answers.add(asyncio.run_coroutine_threadsafe(committing, loop).result())
@@ -283,7 +283,7 @@ class Intake:
         ending = self._whole_answer(sending, answers, reader.digest())
         return asyncio.run_coroutine_threadsafe(ending, loop).result()
 
-    async def _whole_answer(self, sending: Sending, answers: "_Answers", digest: bytes) -> Answer:
+    async def _whole_answer(self, sending: Sending, answers: Answers, digest: bytes) -> Answer:
         if not answers.chunks and sending.key is not None:  # no row, but the key is used
             answers.add(await self._commit(sending, _NOTHING, 0, digest))
         return answers.together
@@ -311,50 +311,3 @@ class Intake:
         asker.set_result(
             Answer(accepted=pending.rows, rejected=decoded.rejected, errors=decoded.errors, ignored=ignored)
         )
-
-
-class _Answers:
-    """Answers of the chunks of one request."""
-
-    def __init__(self) -> None:
-        self.chunks = 0
-        self.together = Answer()
-
-    def add(self, answer: Answer) -> None:
-        self.together = self.together.merged(answer) if self.chunks else answer
-        self.chunks += 1
-
-
-def _digest(body: bytes) -> bytes:
-    """Of what was meant, not of what was sent: a repeat may be compressed anew, and gzip writes the time into its head."""
-    return blake2b(body, digest_size=16).digest()
-
-
-def _inflated(body: bytes, encoding: Encoding, bytes_max: int) -> bytes:
-    inflater = Inflater(encoding, bytes_max)
-    parts = [*inflater.feed(body)]
-    inflater.finish()
-    return b"".join(parts)
-
-
-async def _parts_of(decode: Callable[[], Iterator[DecodedColumns]]) -> AsyncIterator[DecodedColumns]:
-    """Parts of a body, one at a time in memory, and none before all of it could be read.
-
-    A body of several parts is decoded twice: text is twenty times as large as Python objects.
-    """
-    first, several = await asyncio.to_thread(_read_through, decode())
-    if first is not None:
-        yield first
-    elif several:
-        parts = decode()
-        while (part := await asyncio.to_thread(next, parts, None)) is not None:
-            yield part
-
-
-def _read_through(parts: Iterator[DecodedColumns]) -> tuple[DecodedColumns | None, bool]:
-    first = next(parts, None)
-    several = False
-    for _ in parts:
-        several = True
-        first = None
-    return first, several

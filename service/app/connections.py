@@ -171,7 +171,7 @@ class _Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def _answered(self) -> bool:
-        whole = _Whole(self, keep_alive=self.parser.should_keep_alive())
+        whole = _Whole(self, keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
         assert self.answered_at_once is not None  # noqa: S101 - or nothing would have been kept
         assert self._body is not None  # noqa: S101
         if not self.answered_at_once(self.url, self.headers, self._body, whole):

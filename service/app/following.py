@@ -28,12 +28,22 @@ class Following:
         Spreads the rounds of many sidecars.
     on_failed : callable
         Told of the operation that failed.
+    on_gone : callable
+        Told of each model that is no more.
     """
 
-    def __init__(self, registry: Registry, rng: random.Random, on_failed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        rng: random.Random,
+        on_failed: Callable[[str], None],
+        on_gone: Callable[[str], None],
+    ) -> None:
         self._registry = registry
         self._rng = rng
         self._on_failed = on_failed
+        self._on_gone = on_gone
+        self._known: set[str] = set()
         self._away = False
         self._task: asyncio.Task[None] | None = None
 
@@ -63,6 +73,9 @@ class Following:
             if self._away:
                 log.info("the centre is back")
             self._away = False
+            for gone in self._known - self._registry.models.keys():
+                self._on_gone(gone)
+            self._known = set(self._registry.models)
 
     async def _run(self) -> None:
         while True:

@@ -5,7 +5,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Self
@@ -13,7 +13,6 @@ from typing import Self
 import structlog
 from prometheus_client import CollectorRegistry
 
-from detectors.learning import Sketch, merged
 from service.alerts.rules import Rules, rules_of
 from service.api.application import Application
 from service.api.context import Context
@@ -26,6 +25,7 @@ from service.api.plane import operations_only
 from service.app.bounds import control_limits, ingest_limits, key_ring
 from service.app.declared import apply_models
 from service.app.steady import settle_down
+from service.app.stores import open_store
 from service.app.watching import Watching
 from service.clock import SystemClock
 from service.domain.durations import parse_duration_s
@@ -46,14 +46,12 @@ from service.registry.models import LiveModel, Registry
 from service.scheduler.board import Board
 from service.scheduler.roles import Roles
 from service.scheduler.ticks import Kept, Ticks
-from service.settings import Settings, StoreSettings
-from service.storage.sqlite import SqliteStore
+from service.settings import Settings
 from service.webhooks import Dispatcher, resolve_targets
 
 __all__ = ["Service"]
 
 _VERSION = version_of("driftline")
-_PASSWORD_VARIABLE = "DRIFTLINE_STORE_PASSWORD"  # noqa: S105 - its name
 _PROBE_S = 2.0
 """For so long a probe or a scrape waits for the store: both are given up soon, and have something to say without it."""
 
@@ -203,7 +201,7 @@ class Service:
         """
         at = clock or SystemClock()
         await asyncio.to_thread(Path.mkdir, settings.store.database.parent, parents=True, exist_ok=True)
-        store = await _open_store(settings.store, environment, clock)
+        store = await open_store(settings.store, environment, clock)
         try:
             return cls(settings, store, at, environment)
         except BaseException:
@@ -302,21 +300,3 @@ class Service:
         self._schemas.forget(model)
         self.buffer.forget(model)
         self.own.remove_model(model)
-
-
-async def _open_store(settings: StoreSettings, environment: Mapping[str, str], clock: Clock | None) -> Store:
-    if settings.url is None:
-        return await SqliteStore.open(
-            settings.database,
-            clock or SystemClock(),
-            merge_sketches=_merge_sketches,
-            durability=settings.durability,
-        )
-    from service.storage.redis import RedisStore  # noqa: PLC0415 - a tenth of a second that most need not spend
-
-    password = environment.get(_PASSWORD_VARIABLE) or None
-    return await RedisStore.open(settings.url, clock, password=password, merge_sketches=_merge_sketches)
-
-
-def _merge_sketches(sketches: Sequence[bytes]) -> bytes:
-    return merged([Sketch.from_bytes(sketch) for sketch in sketches]).to_bytes()

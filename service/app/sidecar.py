@@ -40,6 +40,9 @@ _KEY_VARIABLE: Final = "DRIFTLINE_STORE_KEY"
 _AGAIN_FOR_S: Final = 12 * 3600.0
 """Half as long as a centre remembers batches by default (`limits.idempotency_retention`)."""
 
+_LINGER_S: Final = 0.5
+"""Two batches a second, where nobody waits for them: each is remembered at the centre, beside those of all other sidecars."""
+
 _US_PER_S: Final = 1_000_000
 
 
@@ -68,13 +71,14 @@ class Sidecar:
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False
         self._started = False
-        self._following = Following(self.registry, rng, self.relaying.store_failed)
+        self._following = Following(self.registry, rng, self.relaying.store_failed, on_gone=self._forget)
         self.buffer = CommitBuffer(
             store,
             self.registry,
             self.relaying,
             Limits(rows_max=limits.buffer_rows_max, bytes_max=int(limits.buffer_bytes_max)),
             tallied=True,
+            linger_s=_LINGER_S,
             again_for_s=_AGAIN_FOR_S,
         )
         access = key_ring(settings)
@@ -142,6 +146,10 @@ class Sidecar:
         if self.registry.get(model) is None and await self.store.introduce(model):
             await self.registry.refresh(model)
         return self.registry.get(model)
+
+    def _forget(self, model: str) -> None:
+        self._schemas.forget(model)
+        self.buffer.forget(model)
 
     async def _not_ready(self) -> str | None:
         if self._stopping or not self._started:

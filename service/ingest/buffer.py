@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.errors import DriftlineError, StoreUnavailableError
+from service.ingest.attempt import Waiting
 from service.ingest.pending import Answer, Asker, Pending
-from service.ingest.rounds import Rounds, Waiting, Watcher
+from service.ingest.rounds import Rounds, Watcher
 from service.ports import CountsStore
 from service.registry.models import Registry
 
@@ -75,6 +76,8 @@ class CommitBuffer:
         Called after each commit with the names of the models whose counts have changed.
     tallied : bool
         Whether the store is told of the fates of rows.
+    linger_s : float
+        So long rows wait for others if nobody waits for them.
     again_for_s : float
         For so long rows that may have arrived are sent again: less than the store knows a commit for.
     monotonic_s : callable
@@ -90,6 +93,7 @@ class CommitBuffer:
         *,
         on_commit: Callable[[set[str]], None] = lambda _: None,
         tallied: bool = False,
+        linger_s: float = _LINGER_S,
         again_for_s: float = _AGAIN_FOR_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -104,6 +108,7 @@ class CommitBuffer:
         self._taken: list[Waiting] = []
         self._kept: list[Waiting] = []
         """Rows that were acknowledged on receipt and sent, when the store was not there."""
+        self._linger_s = linger_s
         self._again_for_s = again_for_s
         self._kept_since_s = self._again_at_s = 0.0
         self._rows = 0
@@ -279,7 +284,7 @@ class CommitBuffer:
         if self._closing or self._rows >= _LINGER_ROWS_MAX:
             await asyncio.sleep(0)
         elif not self._queue:
-            await asyncio.sleep(_LINGER_S)
+            await asyncio.sleep(self._linger_s)
         elif len(self._queue) >= self._expected:
             await asyncio.sleep(0)
         else:

@@ -6,25 +6,22 @@ are counted again. A request that breaks, or whose key is known, costs the other
 
 import asyncio
 import secrets
-from array import array
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import groupby
 from typing import Final, Protocol
 
 import structlog
 
 from service.errors import DriftlineError, StoreUnavailableError
+from service.ingest.attempt import Attempt, Waiting
 from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
-from service.ingest.pending import Answer, Asker, Pending
+from service.ingest.pending import Answer
 from service.ingest.reached import Reached
-from service.ports import Commit, Committed, CountsStore, Delta, Mark, Tally
+from service.ports import Committed, CountsStore, Mark
 from service.registry.models import LiveModel, LiveVersion, Registry
 
-__all__ = ["GoneError", "KeyReusedError", "RefusedError", "Rounds", "Waiting", "Watcher"]
+__all__ = ["GoneError", "KeyReusedError", "RefusedError", "Rounds", "Watcher"]
 
 _INLINE_CELLS_MAX: Final = 20_000
 """Blocks of more cells than this, about a millisecond of work, are counted in a thread. One that fights for the interpreter lock
@@ -68,39 +65,6 @@ class Watcher(Protocol):
 
     def store_failed(self, operation: str) -> None:
         """The store could not be written to."""
-
-
-class Waiting:
-    """A request on its way to the store.
-
-    Parameters
-    ----------
-    pending : Pending
-    size_bytes : int
-    asker : Asker or None
-        None if its sender does not wait for the commit.
-    number : int
-        If nobody waits: no other request of the buffer has it.
-
-    Attributes
-    ----------
-    rows : int
-    key : str or None
-        Identity of the request, if it has one.
-    ended : bool
-        Whether its fate is settled: what is counted must never be counted again.
-    """
-
-    __slots__ = ("asker", "ended", "key", "number", "pending", "rows", "size_bytes")
-
-    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0) -> None:
-        self.pending = pending
-        self.size_bytes = size_bytes
-        self.asker = asker
-        self.rows = pending.rows
-        self.key = None if pending.key is None else pending.key.key
-        self.number = number
-        self.ended = False
 
 
 class Rounds:
@@ -195,7 +159,7 @@ class _Round:
     async def _try(self) -> None:
         rounds = self._rounds
         now_us = await rounds.store.now_us()
-        attempts: list[_Attempt] = []
+        attempts: list[Attempt] = []
         by_commit = sorted(self._left, key=_commit_of)
         for (name, _), some in groupby(by_commit, key=_commit_of):
             live = rounds.registry.get(name)
@@ -212,8 +176,8 @@ class _Round:
 
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
-    ) -> "_Attempt":
-        attempt = _Attempt(live=live, again=again, process=self._rounds.process, tallied=self._rounds.tallied)
+    ) -> Attempt:
+        attempt = Attempt(live=live, again=again, process=self._rounds.process, tallied=self._rounds.tallied)
         by_version: dict[str, list[Waiting]] = {}
         for one in waiting:
             by_version.setdefault(one.pending.version or live.default_version, []).append(one)
@@ -234,7 +198,7 @@ class _Round:
                     attempt.answers.append((owner[id(span.pending)], answer))
         return attempt
 
-    async def _settle(self, attempt: "_Attempt", result: Committed, now_us: int) -> None:
+    async def _settle(self, attempt: Attempt, result: Committed, now_us: int) -> None:
         rounds = self._rounds
         model = attempt.live.model
         match result.status:
@@ -263,66 +227,6 @@ class _Round:
             self._rounds.fail(waiting, KeyReusedError("the idempotency key was used before, with another body"))
         else:
             self._rounds.succeed(waiting.pending.model, [(waiting, Answer.again(mark.answer))])
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Attempt:
-    """Counts of one model, with the requests they are of."""
-
-    live: LiveModel
-    tallied: bool
-    again: Sequence[Waiting]
-    deltas: list[Delta] = field(default_factory=list)
-    newest_us: dict[str, int] = field(default_factory=dict)
-    answers: list[tuple[Waiting, Answer]] = field(default_factory=list)
-    process: str
-
-    @property
-    def rows_id(self) -> str:
-        """Of rows that nobody waits for; the same whenever and by whatever they are counted."""
-        numbers = sorted(one.number for one, _ in self.answers if one.asker is None)
-        return self.process + blake2b(array("Q", numbers).tobytes(), digest_size=16).hexdigest() if numbers else ""
-
-    @property
-    def marks(self) -> list[Mark]:
-        return [
-            Mark(key=one.pending.key.key, digest=one.pending.key.digest, answer=answer.body())
-            for one, answer in self.answers
-            if one.pending.key is not None
-        ]
-
-    @property
-    def worth_it(self) -> bool:
-        if self.deltas or any(one.key is not None for one, _ in self.answers):
-            return True
-        return self.tallied and any(answer.rejected for _, answer in self.answers)
-
-    @property
-    def tally(self) -> Tally:
-        if not self.tallied:
-            return Tally()
-        rejected: Counter[str] = Counter()
-        for _, answer in self.answers:
-            if answer.reasons:
-                rejected.update(answer.reasons)
-        return Tally(
-            accepted=sum(delta.rows for delta in self.deltas),
-            late=sum(answer.late for _, answer in self.answers),
-            rejected=rejected,
-            ignored_cells=sum(one.pending.decoded.ignored_cells for one, _ in self.answers),
-        )
-
-    @property
-    def commit(self) -> Commit:
-        return Commit(
-            model=self.live.model,
-            epoch=self.live.epoch,
-            deltas=self.deltas,
-            marks=self.marks,
-            newest_us=self.newest_us,
-            tally=self.tally,
-            rows_id=self.rows_id,
-        )
 
 
 def _commit_of(waiting: Waiting) -> tuple[str, bool]:

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator
 
 from detectors.catalog import CATALOG
+from service.domain.redis_address import redis_address
 from service.domain.yaml_tree import Place
-from service.settings.documents import AuthSettings, ModelSettings, Settings
+from service.settings.documents import AuthSettings, ModelSettings, Settings, StoreSettings
 
 __all__ = ["cross_faults"]
 
@@ -21,11 +22,27 @@ def cross_faults(settings: Settings, targets: Collection[str]) -> Iterator[tuple
         for section in ("models", "targets"):
             if getattr(settings, section):
                 yield (section,), "wanted none: a sidecar has its models from the centre, which decides and tells"
+    yield from _of_store(settings.store)
     if len(settings.models) > settings.limits.models_max:
         yield ("models",), f"{len(settings.models):,} models; limits.models_max is {settings.limits.models_max:,}"
     for name, model in settings.models.items():
         for place, text in _of_model(model, targets, settings.limits.versions_max):
             yield ("models", name, *place), text
+
+
+def _of_store(store: StoreSettings) -> Iterator[tuple[Place, str]]:
+    if store.url is None or store.is_upstream:
+        return
+    address = redis_address(store.url)
+    for name in ("tls_ca_file", "tls_certificate_file", "tls_key_file"):
+        if getattr(store, name) is not None and not address.tls:
+            yield ("store", name), "is of no use: store.url is without TLS"
+    if store.tls_key_file is not None and store.tls_certificate_file is None:
+        yield ("store", "tls_key_file"), "wanted store.tls_certificate_file with it"
+    if store.sentinel_password_file is not None and address.kind != "sentinel":
+        yield ("store", "sentinel_password_file"), "is of no use: store.url names no Sentinels"
+    if store.replicas_acknowledge and address.kind == "cluster":
+        yield ("store", "replicas_acknowledge"), "cannot be had of a cluster; there is min-replicas-to-write"
 
 
 def _repeated_keys(auth: AuthSettings) -> Iterator[tuple[Place, str]]:

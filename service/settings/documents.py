@@ -23,6 +23,7 @@ from pydantic import (
 
 from service.domain.configuration import ModelConfiguration, Name
 from service.domain.durations import Duration
+from service.domain.redis_address import redis_address
 from service.domain.targets import TargetConfiguration
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
+
+_CENTRES: Final = ("http://", "https://")
 
 Scope = Literal["ingest", "read", "admin", "metrics"]
 
@@ -88,21 +91,21 @@ class ServerSettings(_Document):
 def _store(text: str | None) -> str | None:
     if text is None:
         return text
+    if text.startswith(_CENTRES):
+        _check_centre(text)
+    else:
+        redis_address(text)
+    return text
+
+
+def _check_centre(text: str) -> None:
     try:
         url = urlsplit(text)
-        reachable = bool(url.hostname) and url.port != 0 and not url.query and not url.fragment
-        number = url.path.removeprefix("/")
-        is_redis = url.scheme in {"redis", "rediss"} and (not number or (number.isascii() and number.isdecimal()))
-        is_centre = url.scheme in {"http", "https"} and url.username is None
-        usable = reachable and url.password is None and (is_redis or is_centre)
+        usable = bool(url.hostname) and url.port != 0 and "@" not in url.netloc and not url.query and not url.fragment
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError(
-            "wanted redis://HOST:PORT/NUMBER, or rediss:// for TLS, or the http(s) address of a central Driftline; "
-            "without a password"
-        )
-    return text
+        raise ValueError("wanted the http(s)://HOST:PORT of a central Driftline, without a user and a password")
 
 
 class StoreSettings(_Document):
@@ -114,13 +117,36 @@ class StoreSettings(_Document):
     durability: Literal["process", "power"] = Field(
         default="process", description="what an acknowledged row survives: a killed process, or a power cut too"
     )
-
     url: Annotated[str | None, AfterValidator(_store)] = Field(
         default=None,
         description="of a Redis or Valkey that replicas share, in the place of the database: "
-        "redis://USER@HOST:PORT/NUMBER, or rediss:// for TLS; the password is in DRIFTLINE_STORE_PASSWORD. Or of a central "
-        "Driftline, http(s)://HOST:PORT, that this one sends its counts to as a sidecar; the API key is in "
-        "DRIFTLINE_STORE_KEY",
+        "redis://USER@HOST:PORT/NUMBER, unix:///PATH, redis+sentinel://HOST:PORT,HOST:PORT/NAME, "
+        "redis+cluster://HOST:PORT,HOST:PORT; rediss... with TLS. Or of a central Driftline, http(s)://HOST:PORT, that this "
+        "one sends its counts to as a sidecar; the API key is in DRIFTLINE_STORE_KEY",
+    )
+    password_file: Path | None = Field(
+        default=None, description="holds the password of a Redis, which may be in DRIFTLINE_STORE_PASSWORD instead"
+    )
+    sentinel_password_file: Path | None = Field(
+        default=None, description="holds that of its Sentinels; or DRIFTLINE_STORE_SENTINEL_PASSWORD"
+    )
+    tls_ca_file: Path | None = Field(
+        default=None, description="certificates of who is trusted, instead of the authorities that this machine trusts"
+    )
+    tls_certificate_file: Path | None = Field(default=None, description="certificate that a Redis is shown, if it asks")
+    tls_key_file: Path | None = Field(default=None, description="its key, unless that is in the same file")
+    connections_max: int = Field(default=16, ge=1, le=1_000, description="calls of a Redis at a time; more wait")
+    connect_timeout: Duration = Field(default="1s", description="for a connection to a Redis")
+    answer_timeout: Duration = Field(default="2s", description="for an answer of a Redis")
+    call_timeout: Duration = Field(
+        default="5s", description="for all that is tried again, with growing pauses between; then senders hear 503"
+    )
+    tries: int = Field(default=5, ge=0, le=100, description="times that a connection is made anew for a call")
+    replicas_acknowledge: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="replicas of a Redis that must have a write before it is acknowledged (WAIT)",
     )
 
     @property

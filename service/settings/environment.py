@@ -35,8 +35,15 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 } | {f"{_PREFIX}AUTH": ("auth",)}
 """Path of the setting by the name of its variable. `DRIFTLINE_AUTH` can only be `none`."""
 
-OTHER_VARIABLES: Final = ("DRIFTLINE_CONFIG", "DRIFTLINE_KEY", "DRIFTLINE_STORE_KEY", "DRIFTLINE_STORE_PASSWORD")
-"""What commands read themselves: the path of the file, the keys of clients and of a sidecar, the password of a Redis."""
+OTHER_VARIABLES: Final = (
+    "DRIFTLINE_CONFIG",
+    "DRIFTLINE_KEY",
+    "DRIFTLINE_STORE_KEY",
+    "DRIFTLINE_STORE_PASSWORD",
+    "DRIFTLINE_STORE_SENTINEL_PASSWORD",
+)
+"""What commands read themselves: the path of the file, the keys of clients and of a sidecar, the passwords of a Redis and of its
+Sentinels."""
 
 _KUBERNETES: Final = (
     re.compile(r"DRIFTLINE(_\w+)?_SERVICE_(HOST|PORT)(_\w+)?="),

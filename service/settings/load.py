@@ -25,6 +25,16 @@ _FILE_BYTES_MAX: Final = 1 << 20
 """A thousand models take a fifth of it; PyYAML reads some 100 kB a second."""
 
 
+_STORE_PATHS: Final = (
+    "path",
+    "password_file",
+    "sentinel_password_file",
+    "tls_ca_file",
+    "tls_certificate_file",
+    "tls_key_file",
+)
+
+
 def load_settings(path: Path | None, environment: Mapping[str, str]) -> Settings:
     """Read the settings of a file, or the defaults, with the environment laid over.
 
@@ -110,8 +120,9 @@ def _model(model: Any) -> Any:
 
 def _with_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     store, models = data.get("store"), data.get("models")
-    if isinstance(store, dict) and isinstance(store.get("path"), str):
-        data["store"] = store | {"path": str(folder / store["path"])}
+    if isinstance(store, dict):
+        named = {name: str(folder / store[name]) for name in _STORE_PATHS if isinstance(store.get(name), str)}
+        data["store"] = store | named
     for model in models.values() if isinstance(models, dict) else ():
         versions = model.get("versions") if isinstance(model, dict) else None
         for version in versions.values() if isinstance(versions, dict) else ():

@@ -9,12 +9,10 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 
 
-@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "arrow", "parquet", "compressed"])
-def test_decoders_survive_a_few_hundred_rounds(form):
-    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-
-    done = subprocess.run(
-        [sys.executable, _HERE / "fuzz_decoders.py", "--rounds", "400", "--seed", "7", "--only", form],
+def fuzzed(script, *arguments):
+    path = os.pathsep.join(filter(None, [str(_ROOT), str(_ROOT / "tests"), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, _HERE / script, "--rounds", "400", "--seed", "7", *arguments],
         cwd=_ROOT,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
@@ -22,6 +20,18 @@ def test_decoders_survive_a_few_hundred_rounds(form):
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("form", ["json", "ndjson", "csv", "arrow", "parquet", "compressed"])
+def test_decoders_survive_a_few_hundred_rounds(form):
+    done = fuzzed("fuzz_decoders.py", "--only", form)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "rounds/s" in done.stdout
+
+
+def test_the_counts_of_sidecars_survive_a_few_hundred_rounds():
+    done = fuzzed("fuzz_counts.py")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rounds/s" in done.stdout

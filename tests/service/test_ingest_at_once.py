@@ -21,8 +21,8 @@ def process(request, tmp_path_factory):
         yield process
 
 
-def head(body, *, path=PATH, method=b"POST", kind=b"application/json", extra=b""):
-    lines = [method + b" " + path + b" HTTP/1.1", b"host: driftline", b"content-type: " + kind]
+def head(body, *, path=PATH, method=b"POST", protocol=b"HTTP/1.1", kind=b"application/json", extra=b""):
+    lines = [method + b" " + path + b" " + protocol, b"host: driftline", b"content-type: " + kind]
     return b"\r\n".join([*lines, b"content-length: %d" % len(body)]) + b"\r\n" + extra + b"\r\n"
 
 
@@ -71,6 +71,9 @@ def answered(process, *pieces, n=1):
         (encoded(ROW), {"extra": b"content-encoding: br\r\n"}),
         (encoded(ROW), {"extra": b"idempotency-key: \xe4\r\n"}),
         (encoded(ROW), {"extra": b"connection: close\r\n"}),
+        (encoded(ROW), {"protocol": b"HTTP/1.0"}),
+        (encoded(ROW), {"protocol": b"HTTP/1.0", "extra": b"connection: keep-alive\r\n"}),
+        (encoded(ROW), {"extra": b"connection: upgrade\r\nupgrade: websocket\r\n"}),
     ],
 )
 def test_a_body_that_comes_whole_is_answered_as_one_that_comes_in_pieces(process, body, options):
@@ -99,6 +102,18 @@ def test_many_requests_in_one_piece_are_answered_in_their_order(process):
     found = answered(process, b"".join(head(body) + body for body in bodies), n=len(bodies))
 
     assert [json.loads(body)["accepted"] for _, body in found] == list(range(1, 30))
+
+
+def test_requests_of_both_ways_in_one_piece_are_answered_in_their_order(process):
+    body = encoded(ROW)
+    alive = b"GET /livez HTTP/1.1\r\nhost: driftline\r\n\r\n"
+    row, other = head(body) + body, head(body, kind=b"text/plain") + body
+
+    found = answered(process, b"".join([row, alive, row, row, other, alive, row]), n=7)
+
+    statuses = [lines[0].split()[1] for lines, _ in found]
+    assert statuses == [b"200", b"200", b"200", b"200", b"415", b"200", b"200"]
+    assert [b"accepted" in body for _, body in found] == [True, False, True, True, False, False, True]
 
 
 def test_every_row_is_counted_once(process):

@@ -6,13 +6,15 @@ import signal
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import msgspec
 import pytest
 from redis_server import RedisServer, shared_server
 from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
 
 from service.errors import StoreUnavailableError
-from service.storage.redis import RedisStore, keys
+from service.storage.redis import Connecting, RedisStore, keys
 from service.storage.redis.packing import pack
+from service.storage.redis.shrinking import packed_evaluation, unpacked_evaluation
 
 PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives as long as a test
 
@@ -107,6 +109,21 @@ def test_a_script_is_given_only_what_it_can_read():
         pack({"rows": 1.5})
 
 
+def test_evaluations_are_kept_compressed_and_read_as_they_were():
+    rows = [evaluation(document=b'{"column": 0.125}' * 1_000), evaluation(document=b"")]
+
+    for row in rows:
+        assert unpacked_evaluation(packed_evaluation(row)) == row
+        assert unpacked_evaluation(msgspec.msgpack.encode(row)) == row
+    assert len(packed_evaluation(rows[0])) < 1_000
+
+
+@pytest.mark.parametrize("value", [b"", b"x", packed_evaluation(evaluation(document=b"x" * 99))[:-1]])
+def test_a_damaged_evaluation_is_told_of(value):
+    with pytest.raises(StoreUnavailableError, match="damaged"):
+        unpacked_evaluation(value)
+
+
 # --- a server that fails
 
 
@@ -187,11 +204,11 @@ def test_a_password_that_is_missing_or_wrong_is_told_of(server):
 
     for password in (None, "wrong"):
         with pytest.raises(StoreUnavailableError) as caught:
-            asyncio.run(RedisStore.open(server.url, password=password))
+            asyncio.run(RedisStore.open(server.url, connecting=Connecting(password=password)))
         assert PASSWORD not in str(caught.value)
 
     async def right():
-        await (await RedisStore.open(server.url, password=PASSWORD)).close()
+        await (await RedisStore.open(server.url, connecting=Connecting(password=PASSWORD))).close()
 
     asyncio.run(right())
 

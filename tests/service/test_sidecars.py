@@ -23,7 +23,7 @@ from serving import (
 from service.exporter import CATALOGUE
 from service.storage.codec import summed
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "redis")
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 EVER = 1 << 62
@@ -371,6 +371,28 @@ def test_while_the_centre_is_away_senders_are_told_in_time_and_then_it_goes_on(t
             assert (await sidecar.client.get("/readyz")).status_code == 200
             assert await sidecar.metric("driftline_upstream_up") == 1
             assert await centre.rows() == 2
+
+    run(scenario)
+
+
+def test_a_sidecar_lives_by_the_clock_of_the_centre_and_notices_when_that_is_set(tmp_path):
+    """Rows that are in the future by the centre's clock are refused as such, whatever the sidecar takes the time for."""
+
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path, own_clock=True) as sidecar:
+            await centre.model(configuration=TIMED)
+            now = [ROW | {"at": NOW_US / 1e6}]
+            assert (await sidecar.send(now)).json()["accepted"] == 1
+            assert (await sidecar.send([ROW | {"at": NOW_US / 1e6 + 120}])).json()["rejected"] == 1
+            centre.clock.us -= 5 * MINUTE_US
+
+            answer = (await sidecar.send(now)).json()
+
+            assert (answer["accepted"], answer["rejected"]) == (0, 1)
+            assert "later than now" in answer["errors"][0]["reason"]
+            posted = [path for method, path, _ in sidecar.wire.sent if method == "POST"]
+            assert len(posted) == 4  # one of them was a conflict
+            assert await centre.rows() == 1
 
     run(scenario)
 

@@ -31,6 +31,7 @@ Of no model, behind `driftline:{all}:`::
     members            hash    by replica, until when it said that it is there
 """
 
+from service.storage.redis.connecting import Connecting
 from service.storage.redis.store import RedisStore
 
-__all__ = ["RedisStore"]
+__all__ = ["Connecting", "RedisStore"]

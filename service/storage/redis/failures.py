@@ -1,10 +1,12 @@
 """What Redis and its client report, as what the service says: the one border at which their errors end."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from redis import exceptions
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from service.errors import StoreUnavailableError
 
@@ -17,9 +19,12 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (exceptions.BusyLoadingError, "Redis is still loading its data"),
     (exceptions.MaxConnectionsError, "all connections to Redis are in use"),
     (exceptions.TimeoutError, "Redis does not answer in time"),
+    (MasterNotFoundError, "no Sentinel knows a primary that answers"),
     (exceptions.ConnectionError, "Redis cannot be reached"),
     (exceptions.ReadOnlyError, "this Redis is a replica, and read-only"),
     (exceptions.OutOfMemoryError, "the memory of Redis is full"),
+    (exceptions.ClusterDownError, "the cluster of Redis is down, or has nobody for these keys"),
+    (exceptions.RedisClusterException, "no node of the cluster of Redis answers, or it is none"),
     (exceptions.RedisError, "Redis refuses"),
     (TimeoutError, "Redis does not answer in time"),
     (OSError, "Redis cannot be reached"),
@@ -34,6 +39,8 @@ _BY_CODE: Final = {
     "BUSY": "Redis is busy with a script",
     "NOPERM": "Redis does not permit this user what the store needs",
     "NOAUTH": "Redis wants a user and a password",
+    "CLUSTERDOWN": "the cluster of Redis is down, or has nobody for these keys",
+    "MOVED": "this Redis is part of a cluster: wanted redis+cluster://",
 }
 """Of errors that the client does not tell apart, or that come out of a script."""
 
@@ -43,7 +50,17 @@ def translated() -> Iterator[None]:
     """Raise `StoreUnavailableError` in the place of any error of Redis, its client or the wire."""
     try:
         yield
-    except (exceptions.RedisError, OSError) as error:
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        if _untrusted(error):
+            raise StoreUnavailableError("the certificate of Redis is not trusted (see store.tls_ca_file)") from error
         code = str(error).split(" ", 1)[0].strip("-:")
         reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
         raise StoreUnavailableError(f"{_BY_CODE.get(code, reason)} ({type(error).__name__})") from error
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -32,8 +32,8 @@ async def names(server: Server, index: Index) -> Sequence[str]:
 
 async def strike(server: Server, index: Index) -> None:
     """Take out the names of nothing."""
-    seconds, _ = await server.command("TIME")
-    old = await server.command("ZRANGEBYSCORE", f"{keys.ALL}{index}", "-inf", int(seconds) - _YOUNG_S, "WITHSCORES")
+    seconds, _ = await server.time()
+    old = await server.command("ZRANGEBYSCORE", f"{keys.ALL}{index}", "-inf", seconds - _YOUNG_S, "WITHSCORES")
     gone = []
     for name, since in zip(old[::2], old[1::2], strict=True):
         signs = [keys.model(name.decode()) + sign for sign in _SIGNS[index]]

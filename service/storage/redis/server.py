@@ -7,59 +7,64 @@ the script knows that it was done, and what it answered; the client then sends i
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final, Self
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.domain.redis_address import redis_address
 from service.errors import StoreUnavailableError
 from service.ports import Clock
 from service.storage.redis import keys
+from service.storage.redis.connecting import Connected, Connecting, connect
 from service.storage.redis.failures import translated
 from service.storage.redis.packing import pack
 
-__all__ = ["Given", "Server"]
+__all__ = ["COPYING", "LAYOUT", "Given", "Server"]
 
 Given = Mapping[str, Any]
 
-_LAYOUT: Final = "1"
-_CONNECTIONS_MAX: Final = 16
-_CONNECT_TIMEOUT_S: Final = 1.0
-_ANSWER_TIMEOUT_S: Final = 2.0
-_CALL_TIMEOUT_S: Final = 5.0  # with all that is tried again: then the sender hears 503 instead
-_TRIES: Final = 5
-_BACKOFF_S: Final = 0.05
-_BACKOFF_MAX_S: Final = 0.5
+LAYOUT: Final = "1"
+COPYING: Final = "being copied to"
+"""In the place of the number of a layout, so that no service opens what is not whole yet."""
+
 _PIPELINE_MAX: Final = 500
+_LATER: Final = "the keys in this Redis are of a later version of Driftline"
+_UNFINISHED: Final = "this Redis is being copied to, or a copy was not finished: `driftline store copy` goes on with it"
 _CLOSED: Final = "the store is closed"
 
 
 class Server:
     """A Redis that scripts are run on; made by `open`."""
 
-    def __init__(self, client: Redis, clock: Clock | None) -> None:
-        self._client = client
+    def __init__(self, connected: Connected, clock: Clock | None, connecting: Connecting) -> None:
+        self._connected = connected
+        self._client = connected.client
         self._clock = clock
+        self._connecting = connecting
+        self._calls = asyncio.Semaphore(connecting.connections_max)
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, clock: Clock | None, password: str | None = None) -> Self:
-        """Connect, and see that the keys are of a layout that this program knows.
+    async def open(
+        cls, url: str, clock: Clock | None, connecting: Connecting, layouts: Sequence[str | None] | None = None
+    ) -> Self:
+        """Connect, and see that the keys are of a layout that this program knows, or of one of those that are given.
 
         Raises
         ------
         StoreUnavailableError
         """
-        server = cls(_client(url, password), clock)
+        server = cls(connect(redis_address(url), connecting), clock, connecting)
         try:
-            await server._settle_layout()
+            if layouts is None:
+                await server.command("SET", f"{keys.ALL}layout", LAYOUT, "NX")
+            found = await server.layout()
+            if found not in (layouts or (LAYOUT,)):
+                raise StoreUnavailableError(_UNFINISHED if found == COPYING else _LATER)  # noqa: TRY301 - closes
         except BaseException:
             await server.close()
             raise
@@ -70,31 +75,42 @@ class Server:
         if not self._closed:
             self._closed = True
             with translated():
-                await self._client.aclose()
+                await self._connected.close()
 
     async def now_us(self) -> int:
         """Time by the clock of the store, which is the server's if no other was given."""
         if self._clock is not None:
             self._alive()
             return self._clock.now_us()
-        seconds, rest = await self.command("TIME")
-        return int(seconds) * 1_000_000 + int(rest)
+        seconds, rest = await self.time()
+        return seconds * 1_000_000 + rest
+
+    async def time(self) -> tuple[int, int]:
+        """Seconds and microseconds by the clock of the server, in a cluster of the one that has what belongs to no model."""
+        seconds, rest = await self.read("time", keys.ALL)
+        return int(seconds), int(rest)
+
+    async def layout(self) -> str | None:
+        """Of which layout the keys are; None of an empty Redis."""
+        found = await self.command("GET", f"{keys.ALL}layout")
+        return None if found is None else str(found.decode())
+
+    async def set_layout(self, layout: str) -> None:
+        """Say so."""
+        await self.command("SET", f"{keys.ALL}layout", layout)
 
     async def command(self, *parts: str | bytes | int) -> Any:
         """Answer to a command that may be sent twice."""
-        self._alive()
-        with translated():
-            async with asyncio.timeout(_CALL_TIMEOUT_S):
-                return await self._client.execute_command(*parts)  # type: ignore[no-untyped-call] # of redis-py
+        async with self._call():
+            return await self._client.execute_command(*parts)
 
     async def commands(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Answers to commands that may be sent twice, each of its own moment."""
         self._alive()
         found: list[Any] = []
-        with translated():
-            for first in range(0, len(commands), _PIPELINE_MAX):
-                async with asyncio.timeout(_CALL_TIMEOUT_S):
-                    found += _raised(await self._pipelined(commands[first : first + _PIPELINE_MAX]))
+        for first in range(0, len(commands), _PIPELINE_MAX):
+            async with self._call():
+                found += _raised(await self._pipelined(commands[first : first + _PIPELINE_MAX]))
         return found
 
     async def read(self, script: str, prefix: str, given: Given | None = None) -> Any:
@@ -130,28 +146,40 @@ class Server:
         self._alive()
         now = "" if self._clock is None else keys.stamp(self._clock.now_us())
         found: list[Any] = []
-        with translated():
-            for first in range(0, len(calls), _PIPELINE_MAX):
-                async with asyncio.timeout(_CALL_TIMEOUT_S):
-                    found += await self._run_together(script, calls[first : first + _PIPELINE_MAX], now)
+        for first in range(0, len(calls), _PIPELINE_MAX):
+            async with self._call():
+                found += await self._run_together(script, calls[first : first + _PIPELINE_MAX], now)
         return found
 
     async def _run_together(self, script: str, calls: Sequence[tuple[str, Given, str]], now: str) -> list[Any]:
         source, digest = _source(script)
         packed = [_arguments(prefix, ticket, now, *pack(given)) for prefix, given, ticket in calls]
-        answers = await self._pipelined([("EVALSHA", digest, 1, *one) for one in packed])
+        awaited = self._connecting.replicas_acknowledge if any(ticket for _, _, ticket in calls) else 0
+        answers = await self._acknowledged([("EVALSHA", digest, 1, *one) for one in packed], awaited)
         # A server that was started anew has no scripts.
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            again = await self._pipelined([("EVAL", source, 1, *packed[i]) for i in unknown])
+            again = await self._acknowledged([("EVAL", source, 1, *packed[i]) for i in unknown], awaited)
             for i, answer in zip(unknown, again, strict=True):
                 answers[i] = answer
         return _raised(answers)
 
+    async def _acknowledged(self, commands: Sequence[Sequence[str | bytes | int]], replicas: int) -> list[Any]:
+        """Answers to commands, once so many replicas have what they wrote."""
+        if not replicas:
+            return await self._pipelined(commands)
+        wait = ("WAIT", replicas, int(self._connecting.answer_timeout_s * 500))  # half of it, in milliseconds
+        *answers, reached = await self._pipelined([*commands, wait])
+        if isinstance(reached, BaseException):
+            raise reached
+        if reached < replicas:
+            raise StoreUnavailableError(f"{reached} of {replicas} replicas of Redis have acknowledged in time")
+        return answers
+
     async def _pipelined(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         if len(commands) == 1:  # a pipeline costs the client half as much again
             try:
-                return [await self._client.execute_command(*commands[0])]  # type: ignore[no-untyped-call]
+                return [await self._client.execute_command(*commands[0])]
             except ResponseError as error:
                 return [error]
         async with self._client.pipeline(transaction=False) as pipeline:
@@ -159,33 +187,17 @@ class Server:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute(raise_on_error=False))
 
-    async def _settle_layout(self) -> None:
-        await self.command("SET", f"{keys.ALL}layout", _LAYOUT, "NX")
-        if await self.command("GET", f"{keys.ALL}layout") != _LAYOUT.encode():
-            raise StoreUnavailableError("the keys in this Redis are of a later version of Driftline")
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[None]:
+        """One call of the port: within its time, when one of the connections is free."""
+        self._alive()
+        with translated():
+            async with asyncio.timeout(self._connecting.call_timeout_s), self._calls:
+                yield
 
     def _alive(self) -> None:
         if self._closed:
             raise StoreUnavailableError(_CLOSED)
-
-
-def _client(url: str, password: str | None) -> Redis:
-    lost = [RedisConnectionError, RedisTimeoutError]
-    pool = BlockingConnectionPool.from_url(
-        url,
-        password=password,
-        max_connections=_CONNECTIONS_MAX,
-        timeout=_ANSWER_TIMEOUT_S,
-        socket_connect_timeout=_CONNECT_TIMEOUT_S,
-        socket_timeout=_ANSWER_TIMEOUT_S,
-        socket_keepalive=True,
-        health_check_interval=30,
-        retry=Retry(ExponentialWithJitterBackoff(base=_BACKOFF_S, cap=_BACKOFF_MAX_S), _TRIES),
-        retry_on_error=lost,
-        protocol=2,  # answers of scripts as they are
-        client_name="driftline",
-    )
-    return Redis.from_pool(pool)
 
 
 def _arguments(prefix: str, ticket: str, now: str, packed: bytes, *blobs: bytes) -> Sequence[str | bytes]:

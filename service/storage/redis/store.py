@@ -30,6 +30,7 @@ from service.ports import (
 from service.storage import codec
 from service.storage.codec import MergeSketches
 from service.storage.redis import backup, counts, dropping, index, keys, models, outbox, reading, records, roles
+from service.storage.redis.connecting import Connecting
 from service.storage.redis.folding import Folding, Merge
 from service.storage.redis.server import Server
 
@@ -53,7 +54,7 @@ class RedisStore:
         url: str,
         clock: Clock | None = None,
         *,
-        password: str | None = None,
+        connecting: Connecting | None = None,
         merge_sketches: MergeSketches | None = None,
     ) -> Self:
         """Connect to a server.
@@ -61,10 +62,11 @@ class RedisStore:
         Parameters
         ----------
         url : str
-            `redis://` or, with TLS, `rediss://`; with a user and the number of the database where needed.
+            As `service.domain.redis_address` reads it: of a server, a socket, Sentinels or a cluster.
         clock : Clock, optional
             In the place of the server's own, for tests.
-        password : str, optional
+        connecting : Connecting, optional
+            Passwords, certificates, limits and time-outs.
         merge_sketches : callable, optional
             Merges the sketches of versions in learning mode; without it they are kept, but not folded.
 
@@ -73,14 +75,20 @@ class RedisStore:
         StoreUnavailableError
             The server cannot be reached, refuses, or holds keys of a later layout.
         """
-        return cls(await Server.open(url, clock, password), merge_sketches)
+        return cls(await Server.open(url, clock, connecting or Connecting()), merge_sketches)
 
     @classmethod
     async def restore(
-        cls, path: Path, url: str, clock: Clock | None = None, *, merge_sketches: MergeSketches | None = None
+        cls,
+        path: Path,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        connecting: Connecting | None = None,
+        merge_sketches: MergeSketches | None = None,
     ) -> Self:
         """Put a backup into a Redis that holds no model, and open it."""
-        store = await cls.open(url, clock, merge_sketches=merge_sketches)
+        store = await cls.open(url, clock, connecting=connecting, merge_sketches=merge_sketches)
         try:
             await backup.load(store._server, path)  # noqa: SLF001 - our own
         except BaseException:

@@ -1,0 +1,3 @@
+-- Seconds and microseconds by the server's clock.
+
+return call('TIME')

@@ -1,0 +1,197 @@
+"""A primary that dies, with Sentinels that put its replica in its place; and a cluster that loses a server."""
+
+import asyncio
+import os
+import signal
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+from redis_cluster import RedisCluster
+from redis_sentinel import Watched
+from serving import NDJSON, Process, encoded, reference_file, rows_of, wait_until
+from stores import commit, delta, made, mark, total_of
+
+from service.errors import StoreUnavailableError
+from service.storage.redis import Connecting, RedisStore, keys
+
+AWAY_S = 60
+
+
+@pytest.fixture
+def watched():
+    servers = Watched()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def durable():
+    servers = Watched(appendonly="yes", appendfsync="always")
+    yield servers
+    servers.close()
+
+
+@asynccontextmanager
+async def opened(url, **connecting):
+    store = await RedisStore.open(url, connecting=Connecting(**connecting))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@contextmanager
+def paused(server):
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+
+
+async def until(true):
+    """Wait for what becomes true outside."""
+    await asyncio.to_thread(wait_until, true, AWAY_S)
+
+
+async def insisted(store, one):
+    """Commit until it is acknowledged; how often it was not."""
+    async with asyncio.timeout(AWAY_S):
+        for refused in range(1_000):
+            try:
+                await store.commit([one])
+            except StoreUnavailableError:
+                await asyncio.sleep(0.1)
+            else:
+                return refused
+    raise AssertionError("never acknowledged")
+
+
+def test_a_store_follows_its_primary_when_that_dies(watched):
+    async def scenario():
+        async with opened(watched.url) as store:
+            epoch = await made(store)
+            await store.commit([commit(epoch, delta(), marks=[mark("before")])])
+            await until(watched.replicated)
+            watched.primary.kill()
+            refused = await insisted(store, commit(epoch, delta(), marks=[mark("after")]))
+            marks = await store.marks("m", ["before", "after"])
+            return refused, await total_of(store), [one.key for one in marks], watched.primary_port()
+
+    refused, total, marks, port = asyncio.run(scenario())
+
+    assert refused > 0
+    assert total == [2, 0, 0]
+    assert marks == ["before", "after"]
+    assert port == watched.replica.port
+
+
+def test_what_was_acknowledged_and_not_yet_replicated_is_lost_with_the_primary(durable):
+    async def scenario():
+        async with opened(durable.url) as store:
+            epoch = await made(store)
+            await store.commit([commit(epoch, delta())])
+            await until(durable.replicated)
+            durable.replica.kill()
+            await store.commit([commit(epoch, delta())])
+            durable.primary.kill()
+            durable.replica.start()
+            await until(lambda: durable.primary_port() == durable.replica.port)
+            await insisted(store, commit(epoch, delta()))
+            return await total_of(store)
+
+    assert asyncio.run(scenario()) == [2, 0, 0]  # of three that were acknowledged
+
+
+def test_a_write_that_no_replica_has_is_not_acknowledged_where_that_is_asked_for(watched):
+    async def scenario():
+        async with opened(watched.url, replicas_acknowledge=1) as store:
+            epoch = await made(store)
+            await store.commit([commit(epoch, delta())])
+            with paused(watched.replica), pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                await store.commit([commit(epoch, delta())])
+            await store.commit([commit(epoch, delta())])
+
+    asyncio.run(scenario())
+
+
+def test_sentinels_that_know_no_such_primary_are_told_of(watched):
+    async def scenario():
+        async with opened(watched.url.replace("/primary/", "/other/"), tries=0):
+            pass
+
+    with pytest.raises(StoreUnavailableError, match="no Sentinel knows a primary"):
+        asyncio.run(scenario())
+
+
+# --- with the service
+
+
+def model_settings(folder):
+    reference = folder / "reference.json.gz"
+    reference.write_bytes(reference_file())
+    return {"columns": {"at": {"role": "time"}}, "versions": {"1": {"reference": str(reference)}}}
+
+
+def acknowledged(process, model, number):
+    """Whether a row with a key of its own is acknowledged; 503 is the only other answer."""
+    headers = {**NDJSON, "idempotency-key": f"k{number}"}
+    answer = process.client.post(f"/v1/models/{model}/inferences", content=encoded(ROWS[number]), headers=headers)
+    assert answer.status_code in {200, 503}, answer.text
+    return answer.status_code == 200
+
+
+def rows_in(process, model):
+    evaluations = process.client.get(f"/v1/models/{model}/evaluations").json()["evaluations"]
+    return max((one["rows"] for one in evaluations), default=0)
+
+
+ROWS = [{name: value for name, value in row.items() if name != "at"} for row in rows_of(60)]
+
+
+def test_a_service_works_through_a_failover(watched, tmp_path):
+    settings = {"models": {"m": model_settings(tmp_path) | {"columns": {}}}}
+    with Process(tmp_path, on=watched.url, **settings) as process:
+        assert all(acknowledged(process, "m", number) for number in range(20))
+        wait_until(watched.replicated)
+
+        watched.primary.kill()
+        answers = []
+        for number in range(20, 40):
+            wait_until(lambda number=number: answers.append(acknowledged(process, "m", number)) or answers[-1], AWAY_S)
+
+        assert False in answers
+        assert process.client.get("/livez").status_code == 200
+        wait_until(lambda: process.client.get("/readyz").status_code == 200, AWAY_S, lambda: process.log)
+        wait_until(lambda: rows_in(process, "m") == 40, AWAY_S, lambda: process.log)
+
+
+def test_a_cluster_that_loses_a_server_keeps_the_models_of_the_others(tmp_path):
+    cluster = RedisCluster(appendonly="yes", appendfsync="always")
+    try:
+        there, elsewhere = _apart(cluster)
+        models = dict.fromkeys((there, elsewhere), model_settings(tmp_path) | {"columns": {}})
+        with Process(tmp_path, on=cluster.url, models=models) as process:
+            for model in models:
+                assert acknowledged(process, model, 0)
+            lost = cluster.node_of(keys.model(elsewhere))
+            lost.kill()
+
+            wait_until(lambda: acknowledged(process, there, 1), AWAY_S, lambda: process.log)
+            assert not acknowledged(process, elsewhere, 1)
+
+            lost.start()
+            wait_until(lambda: acknowledged(process, elsewhere, 1), AWAY_S, lambda: process.log)
+            for model in models:
+                wait_until(lambda model=model: rows_in(process, model) == 2, AWAY_S, lambda: process.log)
+    finally:
+        cluster.close()
+
+
+def _apart(cluster):
+    """Names of two models: one beside what belongs to no model, and one on another server."""
+    beside = cluster.node_of(keys.ALL)
+    names = [f"m{i}" for i in range(50)]
+    there = next(name for name in names if cluster.node_of(keys.model(name)) is beside)
+    elsewhere = next(name for name in names if cluster.node_of(keys.model(name)) is not beside)
+    return there, elsewhere
