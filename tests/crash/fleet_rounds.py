@@ -37,7 +37,7 @@ from service.storage.redis.server import _source
 
 REPLICAS = 3
 _TWO_SHARE = 0.2
-_BETWEEN_S = 2.0
+_BETWEEN_S, _BETWEEN_QUICK_S = 2.0, 0.5
 _REPEATED = 0.1
 _EVENT_S_PER_S = 300  # a base window a second
 _LATE = ("shuffled", "bare")
@@ -88,7 +88,7 @@ def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None, until_
         if time.monotonic() > until_s:
             rounds = number
             break
-        time.sleep(rng.uniform(0, _BETWEEN_S))
+        time.sleep(rng.uniform(0, _BETWEEN_QUICK_S if quick else _BETWEEN_S))
         if not cycle:
             cycle = rng.sample(ways or WAYS, len(ways or WAYS))  # each as often as the others
         together = [cycle.pop()]
@@ -197,8 +197,8 @@ def _answers_lost(trial, rng, _):
             wire.cut()
 
 
-WAYS_QUICK = (_kill, _pause, _redis_killed, _redis_full, _wires_cut)
-WAYS = (*WAYS_QUICK, _redis_stopped, _redis_slow, _answers_lost)
+WAYS_QUICK = (_kill, _pause, _redis_killed, _wires_cut)
+WAYS = (*WAYS_QUICK, _redis_full, _redis_stopped, _redis_slow, _answers_lost)
 
 
 def _wait_ready(service):
