@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from detectors.learning import Sketch, merged
 from service.clock import SystemClock
@@ -12,7 +12,10 @@ from service.ports import Clock, Store
 from service.settings import StoreSettings
 from service.storage.sqlite import SqliteStore
 
-__all__ = ["merge_sketches", "open_store"]
+if TYPE_CHECKING:
+    from service.storage.redis import Connecting
+
+__all__ = ["connecting_of", "merge_sketches", "open_store"]
 
 _PASSWORD_VARIABLE: Final = "DRIFTLINE_STORE_PASSWORD"  # noqa: S105 - its name
 _SENTINEL_PASSWORD_VARIABLE: Final = "DRIFTLINE_STORE_SENTINEL_PASSWORD"  # noqa: S105 - its name
@@ -34,9 +37,18 @@ async def open_store(settings: StoreSettings, environment: Mapping[str, str], cl
             merge_sketches=merge_sketches,
             durability=settings.durability,
         )
-    from service.storage.redis import Connecting, RedisStore  # noqa: PLC0415 - a tenth of a second that most need not spend
+    from service.storage.redis import RedisStore  # noqa: PLC0415 - a tenth of a second that most need not spend
 
-    connecting = Connecting(
+    return await RedisStore.open(
+        settings.url, clock, connecting=connecting_of(settings, environment), merge_sketches=merge_sketches
+    )
+
+
+def connecting_of(settings: StoreSettings, environment: Mapping[str, str]) -> "Connecting":
+    """What an address of a Redis does not say."""
+    from service.storage.redis.connecting import Connecting  # noqa: PLC0415 - imports redis-py
+
+    return Connecting(
         password=_password(settings.password_file, _PASSWORD_VARIABLE, environment),
         sentinel_password=_password(settings.sentinel_password_file, _SENTINEL_PASSWORD_VARIABLE, environment),
         ca_file=settings.tls_ca_file,
@@ -49,7 +61,6 @@ async def open_store(settings: StoreSettings, environment: Mapping[str, str], cl
         tries=settings.tries,
         replicas_acknowledge=settings.replicas_acknowledge,
     )
-    return await RedisStore.open(settings.url, clock, connecting=connecting, merge_sketches=merge_sketches)
 
 
 def _password(path: Path | None, variable: str, environment: Mapping[str, str]) -> str | None:

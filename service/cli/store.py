@@ -1,6 +1,8 @@
-"""`driftline store`: copies and checks of the database."""
+"""`driftline store`: copies and checks of the database, and copies from one kind of store to another."""
 
+import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.cli.options import output_console, plain, shown
+from service.cli.progress import progress_bar
 from service.errors import DeclarationError
 
 if TYPE_CHECKING:
@@ -18,11 +21,22 @@ __all__ = ["store"]
 
 EXIT_DAMAGED: Final = 2
 _KIB: Final = 1024
+_NO_FILE: Final = (
+    "wanted a file. A Redis is backed up by its own means (its RDB or AOF files), or by `driftline store copy` into a file, "
+    "which can be backed up and checked"
+)
+
+
+def _file(_context: click.Context, _parameter: click.Parameter, value: str) -> Path:
+    if "://" in value:
+        raise click.BadParameter(_NO_FILE)
+    return Path(value)
+
 
 _store_option = click.option(
     "--store",
     "path",
-    type=click.Path(path_type=Path),
+    callback=_file,
     envvar="DRIFTLINE_STORE_PATH",
     default=Path("driftline.db"),
     show_default=True,
@@ -33,7 +47,7 @@ _store_option = click.option(
 
 @click.group()
 def store() -> None:
-    """Back up and check the database of a service."""
+    """Back up, check and copy the store of a service."""
 
 
 @store.command()
@@ -82,6 +96,40 @@ def check(*, path: Path) -> None:
         click.echo("damaged: serve from the latest copy, or reference and configuration can be uploaded anew", err=True)
         sys.exit(EXIT_DAMAGED)
     console.print("sound")
+
+
+@store.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--replace", is_flag=True, help="Drop what is in TO before.")
+def copy(*, source: str, target: str, replace: bool) -> None:
+    """Copy all of a store into another one, from a file to a Redis, back, or within a kind.
+
+    FROM and TO are paths or addresses as `store.path` and `store.url` take them; DRIFTLINE_STORE_PASSWORD and the like hold
+    for both. Stop the services that write to FROM first: in the end every row is compared, and a difference is an error.
+    A copy that was interrupted is begun anew by the same command; until one is whole no service opens TO.
+    """
+    import asyncio  # noqa: PLC0415 - not needed for --help
+
+    from service.app.copying import copy_store  # noqa: PLC0415 - not needed for --help
+
+    with ExitStack() as bars:
+        copied = asyncio.run(
+            copy_store(
+                source,
+                target,
+                os.environ,
+                lambda models: bars.enter_context(progress_bar(models, "models")),
+                replace=replace,
+            )
+        )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what")
+    table.add_column("copied", justify="right")
+    for name, number in copied.items():
+        table.add_row(name, f"{number:,}")
+    output_console().print(table)
+    click.echo("every row of the copy is as it was")
 
 
 def _database(path: Path) -> Path:

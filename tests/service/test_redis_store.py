@@ -6,6 +6,7 @@ import signal
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import msgspec
 import pytest
 from redis_server import RedisServer, shared_server
 from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
@@ -13,6 +14,7 @@ from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketc
 from service.errors import StoreUnavailableError
 from service.storage.redis import Connecting, RedisStore, keys
 from service.storage.redis.packing import pack
+from service.storage.redis.shrinking import packed_evaluation, unpacked_evaluation
 
 PASSWORD = "correct-horse"  # noqa: S105 - of a server that lives as long as a test
 
@@ -105,6 +107,21 @@ def test_all_keys_of_a_model_are_in_one_slot():
 def test_a_script_is_given_only_what_it_can_read():
     with pytest.raises(TypeError, match="float"):
         pack({"rows": 1.5})
+
+
+def test_evaluations_are_kept_compressed_and_read_as_they_were():
+    rows = [evaluation(document=b'{"column": 0.125}' * 1_000), evaluation(document=b"")]
+
+    for row in rows:
+        assert unpacked_evaluation(packed_evaluation(row)) == row
+        assert unpacked_evaluation(msgspec.msgpack.encode(row)) == row
+    assert len(packed_evaluation(rows[0])) < 1_000
+
+
+@pytest.mark.parametrize("value", [b"", b"x", packed_evaluation(evaluation(document=b"x" * 99))[:-1]])
+def test_a_damaged_evaluation_is_told_of(value):
+    with pytest.raises(StoreUnavailableError, match="damaged"):
+        unpacked_evaluation(value)
 
 
 # --- a server that fails

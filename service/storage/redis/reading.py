@@ -9,6 +9,7 @@ from service.ports import EpisodeRow, EvaluationRow
 from service.storage.redis import keys
 from service.storage.redis.records import PATIENCE_S
 from service.storage.redis.server import Server
+from service.storage.redis.shrinking import unpacked_evaluation
 
 __all__ = ["after", "alert", "decisions", "episode", "episodes", "of_version"]
 
@@ -21,7 +22,7 @@ async def after(server: Server, models: Sequence[str], sequence: int, limit: int
     given = {"after": str(sequence), "horizon": str(horizon), "limit": limit}
     found = await server.reads("evaluations_after", [(keys.model(name), given) for name in models])
     rows = sorted((number, row) for rows in found for number, row in rows)
-    return [_evaluation(row) for _, row in rows[:limit]]
+    return [unpacked_evaluation(row) for _, row in rows[:limit]]
 
 
 async def of_version(
@@ -43,7 +44,7 @@ async def of_version(
     }
     if size is not None:
         given["size"] = keys.quoted(size)
-    return [_evaluation(row) for _, row in await server.read("evaluations", keys.model(model), given)]
+    return [unpacked_evaluation(row) for _, row in await server.read("evaluations", keys.model(model), given)]
 
 
 async def alert(server: Server, model: str, version: str, segment: str) -> tuple[int, bytes] | None:
@@ -77,10 +78,6 @@ async def decisions(
     given = {"version": keys.quoted(version), "first": keys.stamp(first_us + 1), "last": keys.stamp(last_us + 1)}
     found = sorted(await server.read("decisions", keys.model(model), given))
     return [(keys.unstamp(end), document) for _, end, document in found]
-
-
-def _evaluation(row: bytes) -> EvaluationRow:
-    return msgspec.msgpack.decode(row, type=EvaluationRow)
 
 
 def _episode(text: bytes) -> EpisodeRow:

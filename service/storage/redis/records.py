@@ -16,8 +16,9 @@ from service.ports import AlertChange, EpisodeRow, EvaluationRow, OutboxNotice, 
 from service.storage.redis import index, keys
 from service.storage.redis.outbox import notices_given
 from service.storage.redis.server import Given, Server
+from service.storage.redis.shrinking import packed_evaluation
 
-__all__ = ["FLIGHT_S", "PATIENCE_S", "put_episode", "record"]
+__all__ = ["FLIGHT_S", "PATIENCE_S", "evaluation_given", "put_episode", "record"]
 
 FLIGHT_S: Final = 10
 """Longer than a call may take, with all that is tried again."""
@@ -85,7 +86,7 @@ def _given(record: Record, sequence: int, number: int, lapse_s: int) -> Given:
         ],
         "cleaned": {keys.stamp(window_us): times for window_us, times in record.cleaned.items()},
         "evaluations": [
-            _evaluation(replace(row, model=record.model, rows=int(row.rows), sequence=sequence + i))
+            evaluation_given(replace(row, model=record.model, rows=int(row.rows), sequence=sequence + i))
             for i, row in enumerate(record.evaluations)
         ],
         **_alert_and_episodes(record.model, record.alert, record.episodes, number),
@@ -94,14 +95,15 @@ def _given(record: Record, sequence: int, number: int, lapse_s: int) -> Given:
     }
 
 
-def _evaluation(row: EvaluationRow) -> Given:
+def evaluation_given(row: EvaluationRow) -> Given:
+    """An evaluation as scripts take it."""
     version, size, sequence = keys.quoted(row.version), keys.quoted(row.size), keys.number(row.sequence)
     parts = (version, keys.quoted(row.segment), keys.quoted(row.reference_id), size, keys.stamp(row.start_us))
     return {
         "name": "/".join(parts),
         "place": f"{version}/{keys.stamp(row.end_us)}:{sequence}/{size}",
         "sequence": sequence,
-        "row": msgspec.msgpack.encode(row),
+        "row": packed_evaluation(row),
     }
 
 

@@ -23,12 +23,17 @@ from service.storage.redis.connecting import Connected, Connecting, connect
 from service.storage.redis.failures import translated
 from service.storage.redis.packing import pack
 
-__all__ = ["Given", "Server"]
+__all__ = ["COPYING", "LAYOUT", "Given", "Server"]
 
 Given = Mapping[str, Any]
 
-_LAYOUT: Final = "1"
+LAYOUT: Final = "1"
+COPYING: Final = "being copied to"
+"""In the place of the number of a layout, so that no service opens what is not whole yet."""
+
 _PIPELINE_MAX: Final = 500
+_LATER: Final = "the keys in this Redis are of a later version of Driftline"
+_UNFINISHED: Final = "this Redis is being copied to, or a copy was not finished: `driftline store copy` goes on with it"
 _CLOSED: Final = "the store is closed"
 
 
@@ -44,8 +49,10 @@ class Server:
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str, clock: Clock | None, connecting: Connecting) -> Self:
-        """Connect, and see that the keys are of a layout that this program knows.
+    async def open(
+        cls, url: str, clock: Clock | None, connecting: Connecting, layouts: Sequence[str | None] | None = None
+    ) -> Self:
+        """Connect, and see that the keys are of a layout that this program knows, or of one of those that are given.
 
         Raises
         ------
@@ -53,7 +60,11 @@ class Server:
         """
         server = cls(connect(redis_address(url), connecting), clock, connecting)
         try:
-            await server._settle_layout()
+            if layouts is None:
+                await server.command("SET", f"{keys.ALL}layout", LAYOUT, "NX")
+            found = await server.layout()
+            if found not in (layouts or (LAYOUT,)):
+                raise StoreUnavailableError(_UNFINISHED if found == COPYING else _LATER)  # noqa: TRY301 - closes
         except BaseException:
             await server.close()
             raise
@@ -78,6 +89,15 @@ class Server:
         """Seconds and microseconds by the clock of the server, in a cluster of the one that has what belongs to no model."""
         seconds, rest = await self.read("time", keys.ALL)
         return int(seconds), int(rest)
+
+    async def layout(self) -> str | None:
+        """Of which layout the keys are; None of an empty Redis."""
+        found = await self.command("GET", f"{keys.ALL}layout")
+        return None if found is None else str(found.decode())
+
+    async def set_layout(self, layout: str) -> None:
+        """Say so."""
+        await self.command("SET", f"{keys.ALL}layout", layout)
 
     async def command(self, *parts: str | bytes | int) -> Any:
         """Answer to a command that may be sent twice."""
@@ -166,11 +186,6 @@ class Server:
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute(raise_on_error=False))
-
-    async def _settle_layout(self) -> None:
-        await self.command("SET", f"{keys.ALL}layout", _LAYOUT, "NX")
-        if await self.command("GET", f"{keys.ALL}layout") != _LAYOUT.encode():
-            raise StoreUnavailableError("the keys in this Redis are of a later version of Driftline")
 
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[None]:

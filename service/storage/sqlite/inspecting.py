@@ -16,7 +16,7 @@ from service.storage.codec import bins_of, summed
 from service.storage.sqlite import health, opening
 from service.storage.sqlite.failures import translated
 
-__all__ = ["ModelContents", "StoreContents", "copy_store", "inspect_store", "is_store"]
+__all__ = ["ModelContents", "StoreContents", "check_is_store", "copy_store", "inspect_store", "is_store"]
 
 _LOCK_TIMEOUT_S: Final = 10.0
 _FAULTS_MAX: Final = 10
@@ -139,14 +139,14 @@ def copy_store(path: Path, output: Path) -> None:
     StoreUnavailableError
         The store cannot be read, or the copy not be written.
     """
-    _check_is_store(path)
+    check_is_store(path)
     with translated(), closing(_connect(path)) as connection:
         health.copy(connection, output)
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    _check_is_store(path)
+    check_is_store(path)
     with translated(), closing(_connect(path)) as connection:
         connection.execute("BEGIN")  # one moment
         yield connection
@@ -156,7 +156,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return opening.connect(path, durability="process", lock_timeout_s=_LOCK_TIMEOUT_S, reading=True)
 
 
-def _check_is_store(path: Path) -> None:
+def check_is_store(path: Path) -> None:
+    """Return if a file begins as a database of Driftline's does; else say so."""
     try:
         if not is_store(path):
             raise StoreUnavailableError(f"{path}: not a database of Driftline's")
