@@ -9,6 +9,7 @@ import pytest
 from fleet import beside, fleet_of, sprayed
 from running import timeless
 from serving import (
+    NDJSON,
     NOW_US,
     REFERENCE_TYPE,
     ROW,
@@ -275,6 +276,48 @@ def test_a_model_that_is_deleted_is_gone_at_its_sidecars_and_may_be_made_again(t
             assert (await sidecar.send(rows_of(2))).status_code == 200
 
             assert await centre.rows() == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("rows", [[{"unknown": 1}] * 3, rows_of(2_000)], ids=["nothing known", "in full"])
+def test_counts_of_nothing_and_counts_in_full_are_taken(tmp_path, rows):
+    async def scenario():
+        body = b"\n".join(encoded(row) for row in rows)
+        async with serving(tmp_path) as alone:
+            await alone.model()
+            await alone.send(body, headers=NDJSON)
+            expected = await alone.counts()
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            assert (await sidecar.send(body, headers=NDJSON)).json()["accepted"] == len(rows)
+
+            assert await centre.counts() == expected
+
+    run(scenario)
+
+
+def test_counts_that_the_centre_will_never_take_are_not_sent_again_and_again(tmp_path):
+    """As where the two are of releases, or of limits, that do not fit together."""
+
+    async def scenario():
+        async with (
+            serving(tmp_path, limits={"body_bytes_max": "600B"}) as centre,
+            beside(centre, tmp_path) as sidecar,
+        ):
+            await centre.client.put("/v1/models/m", json={})
+            problem = problem_in(await sidecar.send({f"column{number}": number for number in range(90)}), 502)
+            assert "refused: 413" in problem["detail"]
+            await centre.client.put("/v1/models/m", json=RECEIVED)
+            await sidecar.sidecar.following.round()
+            assert (await sidecar.send({f"column{number}": number for number in range(90)})).status_code == 200
+
+            async def dropped():
+                return await sidecar.metric("driftline_upstream_dropped_rows_total") == 1
+
+            await until(dropped)
+            assert len([path for method, path, _ in sidecar.wire.sent if method == "POST"]) <= 4
+            assert "counts refused" in centre.log
 
     run(scenario)
 
