@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from service.api.problem import Problem
 
-__all__ = ["Access", "Scope", "authorize", "presented_key", "unknown_key"]
+__all__ = ["Access", "Scope", "authorize", "authorize_any", "presented_key", "unknown_key"]
 
 Scope = Literal["ingest", "read", "admin", "metrics"]
 
@@ -15,6 +15,10 @@ class Access(Protocol):
 
     def allowed(self, presented: str | None, scope: Scope, model: str | None) -> Literal["ok", "unknown", "forbidden"]:
         """Whether a key opens this; None is a request without a key."""
+        ...
+
+    def scoped(self, presented: str | None, scope: Scope) -> Literal["ok", "unknown", "forbidden"]:
+        """Whether a key opens this for any model at all, be it there or not."""
         ...
 
 
@@ -49,7 +53,16 @@ def authorize(access: Access, key: str | None, scope: Scope, model: str | None) 
     Problem
         401 without a known key, 403 with one that does not open this.
     """
-    match access.allowed(key, scope, model):
+    _require(access.allowed(key, scope, model), scope)
+
+
+def authorize_any(access: Access, key: str | None, scope: Scope) -> None:
+    """Return if a request is allowed for some model; raises what `authorize` does."""
+    _require(access.scoped(key, scope), scope)
+
+
+def _require(said: Literal["ok", "unknown", "forbidden"], scope: Scope) -> None:
+    match said:
         case "unknown":
             raise Problem(401, "no or unknown API key", headers={"WWW-Authenticate": "Bearer"})
         case "forbidden":

@@ -19,6 +19,7 @@ from service.api.problem import Problem
 from service.api.reading import Disconnected, Receive, encoding_of
 from service.api.response import Respond, Response, accepted, refused
 from service.domain.configuration import NAME_PATTERN
+from service.ingest.buffer import BufferFullError
 from service.ingest.decode import BodyFormat, format_of
 from service.ingest.pending import Answer
 from service.ingest.schemas import Schemas
@@ -36,6 +37,9 @@ _NAME: Final = re.compile(NAME_PATTERN)
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 _TARGET: Final = re.compile(rb"/v1/models/([A-Za-z0-9._-]+)/inferences(?:\?([^#]*))?")
 """Targets that are written in the plainest way."""
+
+_TARGET_BYTES_MAX: Final = 512
+"""Longer ones are not remembered."""
 
 _GONE_STATUS: Final = 499
 """What the sender of a request that was cut off is counted as; nobody is answered it."""
@@ -107,13 +111,16 @@ class Inferences:
         live = self._registry.get(model)
         if live is None:
             return False
+        asker = _Asker(respond, self._observe, started_s)
         try:
             fields = dict(headers)
             authorize(self._access, presented_key(fields), "ingest", model)
             if _format(fields) != "json":
                 return False
-            asker = _Asker(respond, self._observe, started_s)
             return self._intake.at_once(self._sending(asked, fields, live), body, asker)
+        except BufferFullError as error:  # the rows were dropped, and counted as that
+            asker.set_exception(error)
+            return True
         except Exception:  # noqa: BLE001 - the route meets it again, and says what it is
             return False
 
@@ -193,9 +200,13 @@ class _Asker:
         self._observe(ROUTE, response.status, time.perf_counter() - self._started_s)
 
 
-@lru_cache(1_024)
 def _named(target: bytes) -> tuple[str, str | None]:
     """Model and version that a target is about; no model where the route has to look at it."""
+    return _kept_name(target) if len(target) <= _TARGET_BYTES_MAX else ("", None)
+
+
+@lru_cache(1_024)
+def _kept_name(target: bytes) -> tuple[str, str | None]:
     found = _TARGET.fullmatch(target)
     return ("", None) if found is None else (found[1].decode("ascii"), _version(found[2] or b""))
 

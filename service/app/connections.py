@@ -13,15 +13,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.problem import CONTENT_TYPE, Problem
 from service.api.response import Respond, Response, header_lines
+from service.app.upgrades import without_upgrade
 
 __all__ = ["HEAD_BYTES_MAX", "AtOnce", "protocol_of"]
 
 AtOnce: TypeAlias = Callable[[bytes, list[tuple[bytes, bytes]], bytes, Respond], bool]
 """Takes target, headers and body of a POST that has come whole, and answers it, now or later, unless it says False."""
+
+_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 HEAD_BYTES_MAX: Final = 64 << 10
 """Request line and headers; eight times what nginx takes by default."""
@@ -101,6 +105,14 @@ class _Connection(HttpToolsProtocol):
     _body: bytes | None = None
     """Of a request whose head nobody has been told of yet."""
 
+    _offers = False
+    """Whether the parser has stopped at an upgrade that is offered."""
+
+    _rewritten = False
+    _heads_fed = 0
+    _heard = False
+    """Whether the parser has told anything of what it was fed."""
+
     _problem: Problem | None = None
     _head_bytes = 0
     _in_head = False
@@ -120,34 +132,72 @@ class _Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._fed_bytes = len(data)
+        self._feed(data)
+        if self._offers:
+            # Clients of HTTP/2 offer it with their first request, and send that in HTTP/1.1: it is taken as that.
+            self._offers, self._rewritten = False, True
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            self._feed(without_upgrade(data))
+            self._rewritten = False
+
+    def _feed(self, data: bytes) -> None:
+        self._fed_bytes, self._heads_fed, self._heard = len(data), 0, False
         super().data_received(data)
         self._fed_bytes = 0
-        if self._in_head:
-            # A part of a header is gathered by the parser, which tells nobody.
+        if self._offers:
+            return
+        if self._in_head or (self._in_body and not self._heard):
+            # A part of a header, or of a trailer, is gathered by the parser, which tells nobody.
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
                 self._problem = _too_large()
                 self.send_400_response("")
         if self._body is not None and not self.transport.is_closing():  # more of it is to come
-            self._begin()
+            try:
+                self._begin()
+            except httptools.HttpParserError:
+                self.send_400_response("")
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
+        self._idle_since_s = None  # the timer goes on, and finds that
         self._in_head, self._in_body, self._head_bytes = True, False, 0
         self._heads += 1
+        self._heads_fed += 1
+        self._heard = True
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._in_body = False, True
+        self._in_head, self._in_body, self._heard = False, True, True
         # Of a head that came in small pieces no header need be looked at.
         if self._fed_bytes + self._head_bytes > HEAD_BYTES_MAX and self._head_size() > HEAD_BYTES_MAX:
             self._problem = _too_large()
             raise ValueError  # the parser passes it on as its own error
+        if self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
+            self._offer()
         self._body = b""
         if not (self.answered_at_once is not None and self._unoccupied and self.parser.get_method() == b"POST"):
             self._begin()
+
+    def _offer(self) -> None:
+        """Stop at a head that offers an upgrade: the parser would take its body for what comes after one."""
+        self._offers = self._heads_fed == 1 and not self._head_bytes and not self._rewritten
+        if not self._offers:
+            self._problem = Problem(400, "a request with a body cannot ask for an upgrade; speak HTTP/1.1")
+        raise ValueError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:
+            super().on_header(name, value)
+            return
+        # A trailer says nothing that is listened to, and is as limited as a head.
+        self._heard = True
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self._problem = _too_large()
+            raise ValueError
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -157,6 +207,7 @@ class _Connection(HttpToolsProtocol):
         return (self.cycle is None or self.cycle.response_complete) and not self.flow.write_paused
 
     def on_body(self, body: bytes) -> None:
+        self._heard = True
         if self._body is None:
             super().on_body(body)
         else:
@@ -208,16 +259,16 @@ class _Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
+        self.flow.resume_reading()
         self._idle_since_s = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._wait_idle(self.timeout_keep_alive)
 
     def _unset_keepalive_if_required(self) -> None:
-        self._idle_since_s = None  # the timer goes on, and finds that
+        """Go on waiting: what has come may be no request."""
 
     def _wait_idle(self, left_s: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
@@ -232,6 +283,8 @@ class _Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words for all that is not HTTP
         """Refuse what is not HTTP, and end the connection: nobody knows where in it the next request would begin."""
+        if self._offers:
+            return  # it is, and will be fed again
         if self.cycle is not None and not self.cycle.response_complete and not self._in_body:
             # The request before it is whole. It gets its own answer, and that is the last.
             self.cycle.keep_alive = False

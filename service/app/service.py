@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from service.app.steady import settle_down
 from service.app.stores import open_store
 from service.app.watching import Watching
 from service.clock import SystemClock
+from service.domain.configuration import NAME_PATTERN
 from service.domain.durations import parse_duration_s
 from service.errors import StoreUnavailableError
 from service.evaluation.evaluators import Evaluators
@@ -258,7 +260,11 @@ class Service:
         """The store may know of a model that this process does not know of yet; else it may be made."""
         await self.registry.refresh(model)
         live = self.registry.get(model)
-        if live is None and self.settings.limits.unknown_models == "learn":
+        if (
+            live is None
+            and self.settings.limits.unknown_models == "learn"
+            and re.fullmatch(NAME_PATTERN, model) is not None
+        ):
             return await make_model(self.context, model)
         return live
 

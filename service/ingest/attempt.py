@@ -30,11 +30,15 @@ class Waiting:
     rows : int
     key : str or None
         Identity of the request, if it has one.
+    rows_id : str
+        Of the rows that it was first sent to the store with, if nobody waits for them.
     ended : bool
         Whether its fate is settled: what is counted must never be counted again.
+    counted : bool
+        Whether that was to be counted.
     """
 
-    __slots__ = ("asker", "ended", "key", "number", "pending", "rows", "size_bytes")
+    __slots__ = ("asker", "counted", "ended", "key", "number", "pending", "rows", "rows_id", "size_bytes")
 
     def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0) -> None:
         self.pending = pending
@@ -43,7 +47,8 @@ class Waiting:
         self.rows = pending.rows
         self.key = None if pending.key is None else pending.key.key
         self.number = number
-        self.ended = False
+        self.rows_id = ""
+        self.ended = self.counted = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -75,9 +80,14 @@ class Attempt:
 
     @property
     def rows_id(self) -> str:
-        """Of rows that nobody waits for; the same whenever and by whatever they are counted."""
-        numbers = sorted(one.number for one, _ in self.answers if one.asker is None)
-        return self.process + blake2b(array("Q", numbers).tobytes(), digest_size=16).hexdigest() if numbers else ""
+        """Of rows that nobody waits for: drawn once, and the same when some of them have gone meanwhile."""
+        waiting = [one for one, _ in self.answers if one.asker is None]
+        if waiting and not waiting[0].rows_id:
+            numbers = array("Q", sorted(one.number for one in waiting))
+            drawn = self.process + blake2b(numbers.tobytes(), digest_size=16).hexdigest()
+            for one in waiting:
+                one.rows_id = drawn
+        return waiting[0].rows_id if waiting else ""
 
     @property
     def marks(self) -> list[Mark]:

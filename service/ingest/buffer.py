@@ -234,6 +234,10 @@ class CommitBuffer:
             while True:
                 if self._kept and (self._closing or self._monotonic_s() >= self._again_at_s):
                     kept, self._kept = self._kept, []
+                    if self._monotonic_s() - self._kept_since_s >= self._again_for_s:
+                        self._drop(kept)
+                        self._let_go(kept)
+                        continue
                     await self._commit(kept, self._kept_since_s)
                 elif self._queue or (self._received and not self._kept):
                     await self._linger()
@@ -262,7 +266,8 @@ class CommitBuffer:
         elif left:
             self._drop(left)
         self._let_go(group)
-        self._watcher.committed(sum(waiting.rows for waiting in group), ended_s - started_s)
+        rows = sum(waiting.rows for waiting in group if waiting.counted)
+        self._watcher.committed(rows, ended_s - started_s)
 
     def _drop(self, left: list[Waiting]) -> None:
         """Give rows up; if the service is stopping while the store is away, all that were acknowledged on receipt."""

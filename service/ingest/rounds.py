@@ -109,6 +109,8 @@ class Rounds:
                     self.fail(waiting, error)
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
             if len(group) > 1:
+                for one in group:
+                    one.rows_id = ""  # each is known by itself now
                 return [left for one in group if not one.ended for left in await self.commit([one])]
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             self.fail(group[0], error)
@@ -118,7 +120,7 @@ class Rounds:
         """Answer requests of a model."""
         plain = 0  # to count each of them by itself would take longer than to answer it
         for waiting, answer in answered:
-            waiting.ended = True
+            waiting.ended = waiting.counted = True
             if answer.plain and not waiting.pending.decoded.ignored_cells:
                 plain += answer.accepted
             else:
@@ -170,8 +172,9 @@ class _Round:
             first, again = _once_a_key(some)
             attempts.append(await self._count(live, first, again, now_us))
         results = iter(await rounds.store.commit([attempt.commit for attempt in attempts if attempt.worth_it]))
-        for attempt in attempts:
-            await self._settle(attempt, next(results) if attempt.worth_it else _NOTHING, now_us)
+        settled = [(attempt, next(results) if attempt.worth_it else _NOTHING) for attempt in attempts]
+        for attempt, result in sorted(settled, key=lambda one: one[1].status == "stale"):
+            await self._settle(attempt, result, now_us)
         rounds.on_commit({attempt.live.model for attempt in attempts})
 
     async def _count(

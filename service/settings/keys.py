@@ -65,6 +65,15 @@ class KeyRing:
         bound_elsewhere = key.models is not None and model not in key.models
         return "forbidden" if scope not in key.scopes or bound_elsewhere else "ok"
 
+    def scoped(self, presented: str | None, scope: Scope) -> Literal["ok", "unknown", "forbidden"]:
+        """Whether a key may do something with any model at all, be it there or not."""
+        if self.anonymous:
+            return "ok"
+        key = self._known(presented)
+        if key is None:
+            return "unknown"
+        return "ok" if scope in key.scopes else "forbidden"
+
     def _known(self, presented: str | None) -> KeySettings | None:
         hashed = hash_key(presented or "").encode()
         known = None

@@ -12,12 +12,12 @@ import zstandard
 from fleet import beside
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving import NOW_US, ROW, asgi, problem_in, rows_of, served, serving
+from serving import NOW_US, ROW, asgi, key_setting, problem_in, rows_of, served, serving
 
 from detectors.learning import Sketch
-from service.ports import LEARNING, LEARNING_PANE_US
+from service.ports import LEARNING, LEARNING_PANE_US, Commit
 from service.storage import codec
-from service.storage.wire import COUNTS_TYPE
+from service.storage.wire import COUNTS_TYPE, encode_counts
 
 TYPE = {"content-type": COUNTS_TYPE}
 PATH = "/v1/models/m/counts"
@@ -478,3 +478,29 @@ def test_fates_are_counted_as_if_the_rows_had_been_posted_here(tmp_path):
             return await metrics_of(centre.client)
 
     assert asyncio.run(beside_it()) == served(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("name", ["bad%20name", "-x", "%7B%7D", "a" * 300, "x%0Ay"])
+def test_nobody_makes_a_model_that_cannot_be_named(tmp_path, name):
+    document = encode_counts(Commit(model="x", epoch=0, deltas=()), "b.1")
+
+    async def scenario():
+        async with serving(tmp_path, limits={"unknown_models": "learn"}) as centre:
+            answer = await post(centre, document, model=name)
+            return answer.status_code, await centre.store.epochs()
+
+    assert asyncio.run(scenario()) == (404, {})
+
+
+def test_a_key_for_a_model_that_is_not_there_yet_may_ask_for_its_epoch(tmp_path):
+    keys = [key_setting("b", "b", ["ingest", "read"], ["m1"]), key_setting("r", "r", ["read"])]
+
+    async def scenario():
+        async with serving(tmp_path, auth={"keys": keys}) as centre:
+            found = [
+                await centre.client.get("/v1/counting", headers={"authorization": f"Bearer {key}"})
+                for key in ("b", "r", "nobody")
+            ]
+            return [answer.status_code for answer in found], found[0].json()["epochs"]
+
+    assert asyncio.run(scenario()) == ([200, 403, 401], {})

@@ -1,6 +1,7 @@
 """Bodies that come whole with their head are answered without ASGI: nobody can tell by the answer, and nothing counts twice."""
 
 import asyncio
+import contextlib
 import json
 import socket
 
@@ -74,6 +75,10 @@ def answered(process, *pieces, n=1):
         (encoded(ROW), {"protocol": b"HTTP/1.0"}),
         (encoded(ROW), {"protocol": b"HTTP/1.0", "extra": b"connection: keep-alive\r\n"}),
         (encoded(ROW), {"extra": b"connection: upgrade\r\nupgrade: websocket\r\n"}),
+        (
+            encoded(ROW),
+            {"extra": b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"},
+        ),
     ],
 )
 def test_a_body_that_comes_whole_is_answered_as_one_that_comes_in_pieces(process, body, options):
@@ -171,3 +176,79 @@ def test_who_does_not_come_again_is_not_waited_for_long():
         return scene.watched.commits
 
     assert played(scenario) == [1, 8, 1, 1]
+
+
+UPGRADE = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+
+
+def test_a_body_behind_the_offer_of_an_upgrade_is_a_body(process):
+    deletion = b"DELETE /v1/models/m HTTP/1.1\r\nhost: driftline\r\n\r\n"
+
+    ((lines, _),) = answered(process, head(deletion, extra=UPGRADE), deletion)
+
+    assert lines[0].split()[1] == b"400"  # no JSON
+    assert process.client.get("/v1/models/m").status_code == 200
+
+
+def test_the_offer_of_an_upgrade_in_a_head_that_comes_in_pieces_is_refused(process):
+    request = head(encoded(ROW), extra=UPGRADE)
+
+    ((lines, _),) = answered(process, request[:40], request[40:] + encoded(ROW))
+
+    assert lines[0].split()[1] == b"400"
+
+
+def chunked(body, trailers=b""):
+    return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
+
+
+def test_a_trailer_is_no_header(process):
+    path = PATH.replace(b"m/i", b"counted/i")
+    request = head(b"", path=path).replace(b"content-length: 0", b"transfer-encoding: chunked")
+    request += chunked(encoded(ROW), b"idempotency-key: t1\r\n")
+
+    found = [json.loads(body)["duplicate"] for _ in range(2) for _, body in answered(process, request)]
+
+    assert found == [False, False]
+
+
+@pytest.mark.parametrize("trailer", [b"x: " + b"y" * 1_000 + b"\r\n", b"x"])
+def test_trailers_without_end_end_the_connection(process, trailer):
+    start = head(b"").replace(b"content-length: 0", b"transfer-encoding: chunked") + b"0\r\n"
+    before = process.memory_bytes()
+    with socket.create_connection(("127.0.0.1", process.port), 30) as connection:
+        connection.sendall(start)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 32 << 20:
+                connection.sendall(trailer * 64)
+                sent += 64 * len(trailer)
+        assert sent < 32 << 20
+    assert process.memory_bytes() - before < 16 << 20
+
+
+def test_who_sends_requests_and_reads_no_answer_is_read_no_further(process):
+    before = process.memory_bytes()
+    requests = b"GET /livez HTTP/1.1\r\nhost: driftline\r\n\r\n" * 1_000_000
+    with socket.create_connection(("127.0.0.1", process.port), 2) as connection, pytest.raises(OSError):  # noqa: PT011 - cut, or late
+        connection.sendall(requests)
+    assert process.memory_bytes() - before < 64 << 20
+
+
+def test_rows_that_find_no_room_are_dropped_and_counted_once(tmp_path):
+    async def scenario():
+        async with serving(tmp_path, limits={"buffer_rows_max": 100}) as api:
+            await api.model(configuration={"ack": "received"})
+            api.store.gate.clear()
+            await api.send([ROW] * 400)
+            told = asyncio.get_running_loop().create_future()
+            assert api.service.application.at_once(PATH, KIND, encoded([ROW] * 7), told.set_result)
+            response = await told
+            text = (await api.client.get("/metrics")).text
+            api.store.gate.set()
+            return response, [line for line in text.splitlines() if 'fate="dropped"' in line]
+
+    response, (dropped,) = asyncio.run(scenario())
+
+    assert response.status == 429
+    assert dropped.endswith(" 7.0")

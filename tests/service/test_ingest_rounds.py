@@ -414,3 +414,105 @@ def test_wide_rows_are_committed_in_smaller_groups():
         return scene.watched.commits
 
     assert played(scenario) == [1, 1, 1, 1, 1]
+
+
+def lossy(store, *, known_for_s=300.0, monotonic_s=lambda: 0.0):
+    """Let the answer of a store's next commit be lost; it knows the rows of a commit again, for so long."""
+    inner, seen, lost = store.commit, {}, [True]
+
+    async def commit(commits):
+        found = []
+        for one in commits:
+            at_s, result = seen.get(one.rows_id, (None, None))
+            if at_s is None or not one.rows_id or monotonic_s() - at_s >= known_for_s:
+                (result,) = await inner([one])
+                seen[one.rows_id] = monotonic_s(), result
+            found.append(result)
+        if lost:
+            lost.clear()
+            raise StoreUnavailableError("the answer was lost")
+        return found
+
+    store.commit = commit
+
+
+def test_rows_that_may_have_been_counted_are_known_again_when_others_of_theirs_have_gone():
+    async def scenario(scene):
+        lossy(scene.store._store)
+        assert scene.buffer.offer(pending("a", 5), 0)
+        assert scene.buffer.offer(pending("a", 3, version="2"), 0)
+
+        async def sent():
+            return scene.watched.failures
+
+        await until(sent)
+        live = scene.registry.get("a")
+        known = live.version
+        object.__setattr__(live, "version", lambda name: None if name == "2" else known(name))
+
+        async def told():
+            return scene.watched.answers
+
+        await until(told)
+        return await scene.rows("a"), scene.watched.drops
+
+    assert played(scenario) == (5, [("a", 3)])
+
+
+def test_rows_that_were_kept_for_too_long_are_given_up_before_they_are_sent_again():
+    now_s = [1_000.0]
+
+    async def scenario(scene):
+        lossy(scene.store._store, monotonic_s=lambda: now_s[0])
+        assert scene.buffer.offer(pending("a", 5), 0)
+
+        async def sent():
+            return scene.watched.failures
+
+        await until(sent)
+        now_s[0] += 600  # the process was stopped for ten minutes
+        scene.buffer._wake.set()
+
+        async def given_up():
+            return scene.watched.drops
+
+        await until(given_up)
+        return await scene.rows("a"), scene.watched.drops
+
+    assert played(scenario, monotonic_s=lambda: now_s[0]) == (5, [("a", 5)])
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("away"), RuntimeError("unreadable")])
+def test_a_model_that_cannot_be_read_again_makes_no_other_count_twice(error):
+    async def scenario(scene):
+        inner = scene.store._store
+        standing = await scene.hold()
+        others = [asyncio.create_task(scene.buffer.add(pending(model, 5), 0)) for model in "ab"]
+        assert scene.buffer.offer(pending("b", 7), 0)
+        scene.buffer._wake.set()
+        await asyncio.sleep(0)
+        real, left = inner.model, [1]
+
+        async def model(name):
+            if left:
+                left.clear()
+                raise error
+            return await real(name)
+
+        inner.model = model
+        epochs = await inner.epochs()
+        await inner.put_model("a", b'{"lateness":"3m"}', "api", epochs["a"])
+        scene.store.gate.set()
+        answers = await ended([standing, *others])
+
+        async def all_told():
+            return sum(rows for model, rows, _ in scene.watched.answers if model == "b") == 12
+
+        await until(all_told)
+        return answers, await scene.rows("a"), await scene.rows("b")
+
+    answers, in_a, in_b = played(scenario)
+
+    assert in_b == 12
+    assert answers[2] == (5, False)
+    assert in_a == sum(answer[0] for answer in answers[:2] if isinstance(answer, tuple))
