@@ -46,6 +46,7 @@ class RedisStore:
 
     def __init__(self, server: Server, merge_sketches: MergeSketches | None) -> None:
         self._server = server
+        self._progress: counts.Known = {}
         self._merge: Merge = partial(codec.merge, merge_sketches=merge_sketches)
 
     @classmethod
@@ -132,7 +133,9 @@ class RedisStore:
 
     async def progress(self, model: str | None = None) -> Sequence[Progress]:
         """Of every version that has had a row."""
-        return await counts.progress(self._server, await self._models() if model is None else [model])
+        if model is not None:
+            return await counts.progress(self._server, model)
+        return await counts.progress_of_all(self._server, await self._models(), self._progress)
 
     async def sweep(
         self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
@@ -217,7 +220,7 @@ class RedisStore:
 
     async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
         """Recorded after a sequence number, in that order."""
-        return await reading.after(self._server, await self._models(), sequence, limit)
+        return await reading.after(self._server, sequence, limit)
 
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int
