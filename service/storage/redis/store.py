@@ -142,13 +142,12 @@ class RedisStore:
     ) -> Swept:
         """Expire, evict, fold, coarsen; a pane that cannot be read is told of when all the others are done."""
         server = self._server
-        expired = [await dropping.expire(server, keeping) for keeping in keepings]
-        evicted, folded = 0, 0
+        expired = await dropping.expire(server, keepings)
         folding = Folding(server=server, merge=self._merge, errors=[])
-        for model in await self._models():
-            evicted += await dropping.evict_marks(server, model, marks_before_us, marks_max)
-            folded += await folding.fold(model)
-        coarsened = [await folding.coarsen(keeping) for keeping in keepings]
+        names = await self._models()
+        evicted = await dropping.evict_marks(server, names, marks_before_us, marks_max)
+        folded = await folding.fold(names)
+        coarsened = await folding.coarsen(keepings)
         if deliveries_before_us is not None:
             for model in await index.names(server, "outbox"):
                 await dropping.drop_deliveries(server, model, deliveries_before_us)
@@ -158,8 +157,8 @@ class RedisStore:
             raise folding.errors[0]
         return Swept(
             deltas_folded=folded,
-            panes_coarsened=sum(coarsened),
-            panes_expired=sum(expired),
+            panes_coarsened=coarsened,
+            panes_expired=expired,
             marks_evicted=evicted,
         )
 
