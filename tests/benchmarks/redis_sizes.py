@@ -7,6 +7,7 @@ from the root of the repository.
 """
 
 import argparse
+import asyncio
 import sys
 import time
 from contextlib import ExitStack
@@ -15,6 +16,8 @@ import httpx
 import numpy as np
 from load import free_port, running
 from redis_server import RedisServer
+
+from service.storage.redis import RedisStore
 
 HOUR_S = 3_600
 START_S = 1_772_409_600  # 2026-03-02, a Monday
@@ -94,6 +97,15 @@ def _written(redis):
     return {"scripts": scripts["calls"], "usec": scripts["usec"], "aof": persistence["aof_current_size"]}
 
 
+async def _json_bytes(redis):
+    store = await RedisStore.open(redis.url)
+    try:
+        rows = await store.evaluations_after(0, 10_000)
+        return sum(len(row.document) for row in rows) / max(1, len(rows))
+    finally:
+        await store.close()
+
+
 def _print(redis, panes, written, arguments):
     with redis.client() as client:
         used = {}
@@ -110,6 +122,7 @@ def _print(redis, panes, written, arguments):
         print(f"  {kind:<20}{bytes_used:>14,} bytes in {keys:,} keys")
     print(f"\n  a pane: {used['payloads'][0] / used['payloads'][1]:,.0f} bytes")
     print(f"  an evaluation: {sum(map(len, documents.values())) / max(1, len(documents)):,.0f} bytes")
+    print(f"  as JSON: {asyncio.run(_json_bytes(redis)):,.0f} bytes")
     print(f"  a reference: {used['documents'][0]:,} bytes")
     print(
         f"  scripts: {written['scripts']:,}, {written['usec'] / max(1, written['scripts']):,.0f} us of the server each"

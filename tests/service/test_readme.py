@@ -51,7 +51,7 @@ def shell(script, port):
 
 
 def test_a_model_that_was_never_configured_has_a_verdict_and_metrics_after_the_commands_of_the_readme(tmp_path):
-    commands, scrape = block("sh", "/v1/models/bikes/inferences"), block("sh", "/metrics | grep")
+    commands, scrape = block("sh", "bikes/references?until"), block("sh", "/metrics | grep")
     seen = []
 
     with Process(tmp_path) as process:

@@ -6,7 +6,8 @@ are quoted as in a URL, without slashes; times are stamps of twenty digits that 
 
 Of a model, behind `driftline:{m:MODEL}:`::
 
-    row                hash    epoch, owner, configuration; made: the epoch it was made with; counters: folds, decisions, fences
+    row                hash    epoch, owner, configuration; made: the epoch it was made with; counters: folds, decisions,
+                               fences, changes
     role               hash    owner, fence and end of the role to evaluate the model
     activations        list    in the order they were made; activated: set of the references they name
     references         hash    by id, with reference_order (list) and documents (hash)
@@ -25,6 +26,7 @@ Of a model, behind `driftline:{m:MODEL}:`::
 Of no model, behind `driftline:{all}:`::
 
     models, outbox     zset    indexes of names: they may hold too much, never too little; housekeeping strikes names out
+    evaluated          zset    names by the last number of an evaluation that was drawn for them
     counters           hash    of epochs, evaluations, episodes and deliveries
     flying             zset    numbers of evaluations that were drawn and may not be written yet
     targets_disabled   hash    reasons by target

@@ -131,12 +131,12 @@ class RedisCopy:
         key = keys.model(model)
         commands = [command for number, row in enumerate(rows, first) for command in written(key, number, row)]
         await self._server.commands(commands)
-        await self._draw_beyond(rows)
+        await self._draw_beyond(model, rows)
 
     async def _empty(self) -> None:
         for name in await self.names():
             await self._server.commands(await self._drops(name))
-        common = ("models", "outbox", "targets_disabled", "counters", "flying", "members")
+        common = ("models", "outbox", "evaluated", "targets_disabled", "counters", "flying", "members")
         await self._server.commands([("UNLINK", f"{keys.ALL}{name}") for name in common])
 
     async def _drops(self, model: str) -> list[tuple[str, str]]:
@@ -147,13 +147,15 @@ class RedisCopy:
         single += [f"delivery:{_behind(place)}" for place in places]
         return [("UNLINK", key + name) for name in (*keys.MODEL_KEYS, *single)]
 
-    async def _draw_beyond(self, rows: Sequence[Row]) -> None:
+    async def _draw_beyond(self, model: str, rows: Sequence[Row]) -> None:
         """Numbers that the copy has are not drawn again."""
         for counter, used in (
             ("sequence", [row.sequence for row in rows if isinstance(row, EvaluationRow)]),
             ("number", [row.number for row in rows if isinstance(row, EpisodeCopy | DeliveryCopy)]),
         ):
             if used:
+                if counter == "sequence":
+                    await self._server.command("ZADD", f"{keys.ALL}evaluated", max(used), model)
                 drawn = int(await self._server.command("HGET", f"{keys.ALL}counters", counter) or 0)
                 await self._server.command("HSET", f"{keys.ALL}counters", counter, max(drawn, *used))
 

@@ -34,9 +34,12 @@ class Folding:
     merge: Merge
     errors: Errors
 
-    async def fold(self, model: str) -> int:
-        """Fold what is unfolded of a model; how many deltas. What cannot be read is left as it is."""
-        made, panes = await self.server.read("unfolded", keys.model(model))
+    async def fold(self, models: Sequence[str]) -> int:
+        """Fold what is unfolded of models; how many deltas. What cannot be read is left as it is."""
+        found = await self.server.reads("unfolded", [(keys.model(name), {}) for name in models])
+        return sum([await self._fold(name, made, panes) for name, (made, panes) in zip(models, found, strict=True)])
+
+    async def _fold(self, model: str, made: bytes, panes: Sequence[bytes]) -> int:
         folded = 0
         for pane in sorted(panes):
             while deltas := await self._replace(model, made, pane, [pane]):
@@ -45,17 +48,22 @@ class Folding:
                     break
         return folded
 
-    async def coarsen(self, keeping: Keeping) -> int:
+    async def coarsen(self, keepings: Sequence[Keeping]) -> int:
         """Fold the panes of old base windows into one each, which starts with its window; how many went into others."""
-        if keeping.coarsen_before_us is None:
-            return 0
-        oldest = keys.stamp(keeping.coarsen_before_us - keeping.base_window_us)
-        given = {"version": keys.quoted(keeping.version), "oldest": oldest}
-        made, fine = await self.server.read("fine", keys.model(keeping.model), given)
+        calls = [
+            (keeping, keys.stamp(keeping.coarsen_before_us - keeping.base_window_us))
+            for keeping in keepings
+            if keeping.coarsen_before_us is not None
+        ]
+        given = [
+            (keys.model(keeping.model), {"version": keys.quoted(keeping.version), "oldest": oldest})
+            for keeping, oldest in calls
+        ]
         coarsened = 0
-        for whole, parts in _by_window(fine):
-            if await self._replace(keeping.model, made, whole, [whole, *parts]) is not None:
-                coarsened += len(parts)
+        for (keeping, _), (made, fine) in zip(calls, await self.server.reads("fine", given), strict=True):
+            for whole, parts in _by_window(fine):
+                if await self._replace(keeping.model, made, whole, [whole, *parts]) is not None:
+                    coarsened += len(parts)
         return coarsened
 
     async def _replace(self, model: str, made: bytes, into: bytes, panes: Sequence[bytes]) -> int | None:

@@ -61,7 +61,9 @@ async def activate(server: Server, model: str, epoch: int, activation: Activatio
 
 async def delete_model(server: Server, model: str) -> bool:
     """Drop a model and all that is kept of it."""
-    return bool(await server.write("delete_model", keys.model(model), {"names": keys.MODEL_KEYS}))
+    deleted = bool(await server.write("delete_model", keys.model(model), {"names": keys.MODEL_KEYS}))
+    await server.command("ZREM", f"{keys.ALL}evaluated", model)
+    return deleted
 
 
 async def put_reference(server: Server, row: ReferenceRow, document: bytes | None) -> None:

@@ -16,8 +16,10 @@ __all__ = ["after", "alert", "decisions", "episode", "episodes", "of_version"]
 _END = ":"  # sorts behind all digits
 
 
-async def after(server: Server, models: Sequence[str], sequence: int, limit: int) -> Sequence[EvaluationRow]:
-    """Recorded after a sequence number, in that order."""
+async def after(server: Server, sequence: int, limit: int) -> Sequence[EvaluationRow]:
+    """Recorded after a sequence number, in that order; asked for of the models that have drawn later numbers."""
+    drawn = await server.command("ZRANGEBYSCORE", f"{keys.ALL}evaluated", f"({sequence}", "+inf")
+    models = [name.decode() for name in drawn]
     horizon = await server.read("horizon", keys.ALL, {"patience_s": PATIENCE_S})
     given = {"after": str(sequence), "horizon": str(horizon), "limit": limit}
     found = await server.reads("evaluations_after", [(keys.model(name), given) for name in models])

@@ -39,6 +39,7 @@ async def record(server: Server, record: Record) -> bool:
         "epochs": 0,
         "numbers": len(record.notices) + len(record.episodes),
         "sequences": len(record.evaluations),
+        "model": record.model,
     }
     for _ in range(_DRAWS_MAX):
         _, sequence, number, second = await server.write("draw", keys.ALL, wanted)

@@ -46,6 +46,7 @@ class RedisStore:
 
     def __init__(self, server: Server, merge_sketches: MergeSketches | None) -> None:
         self._server = server
+        self._progress: counts.Known = {}
         self._merge: Merge = partial(codec.merge, merge_sketches=merge_sketches)
 
     @classmethod
@@ -132,20 +133,21 @@ class RedisStore:
 
     async def progress(self, model: str | None = None) -> Sequence[Progress]:
         """Of every version that has had a row."""
-        return await counts.progress(self._server, await self._models() if model is None else [model])
+        if model is not None:
+            return await counts.progress(self._server, model)
+        return await counts.progress_of_all(self._server, await self._models(), self._progress)
 
     async def sweep(
         self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
     ) -> Swept:
         """Expire, evict, fold, coarsen; a pane that cannot be read is told of when all the others are done."""
         server = self._server
-        expired = [await dropping.expire(server, keeping) for keeping in keepings]
-        evicted, folded = 0, 0
+        expired = await dropping.expire(server, keepings)
         folding = Folding(server=server, merge=self._merge, errors=[])
-        for model in await self._models():
-            evicted += await dropping.evict_marks(server, model, marks_before_us, marks_max)
-            folded += await folding.fold(model)
-        coarsened = [await folding.coarsen(keeping) for keeping in keepings]
+        names = await self._models()
+        evicted = await dropping.evict_marks(server, names, marks_before_us, marks_max)
+        folded = await folding.fold(names)
+        coarsened = await folding.coarsen(keepings)
         if deliveries_before_us is not None:
             for model in await index.names(server, "outbox"):
                 await dropping.drop_deliveries(server, model, deliveries_before_us)
@@ -155,8 +157,8 @@ class RedisStore:
             raise folding.errors[0]
         return Swept(
             deltas_folded=folded,
-            panes_coarsened=sum(coarsened),
-            panes_expired=sum(expired),
+            panes_coarsened=coarsened,
+            panes_expired=expired,
             marks_evicted=evicted,
         )
 
@@ -217,7 +219,7 @@ class RedisStore:
 
     async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
         """Recorded after a sequence number, in that order."""
-        return await reading.after(self._server, await self._models(), sequence, limit)
+        return await reading.after(self._server, sequence, limit)
 
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int

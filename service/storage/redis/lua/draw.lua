@@ -7,5 +7,8 @@ local number = call('HINCRBY', key('counters'), 'number', given.numbers) - given
 local sequence = call('HINCRBY', key('counters'), 'sequence', given.sequences) - given.sequences + 1
 if given.sequences > 0 then
   call('ZADD', key('flying'), sequence, time[1] .. '/' .. sequence)
+  if given.model then -- before anything is written: it may hold too much, never too little
+    call('ZADD', key('evaluated'), sequence + given.sequences - 1, given.model)
+  end
 end
 return {epoch, sequence, number, tonumber(time[1])}

@@ -10,6 +10,9 @@ if answered then
   return cmsgpack.unpack(answered)
 end
 local answer = operation()
+if call('HEXISTS', key('row'), 'epoch') == 1 then
+  call('HINCRBY', key('row'), 'changes', 1) -- so that readers need not read what is as it was
+end
 if keeps_ticket then
   call('SET', ticket, cmsgpack.pack(answer), 'PX', TICKETS_KEPT_MS)
 end
