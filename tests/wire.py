@@ -11,17 +11,19 @@ _PIECE = 1 << 16
 class Wire:
     """Listens on a port of its own, and passes on what comes.
 
-    `delay_s` is how long each piece of an answer is held back. `cut_share` is the share of pieces towards the server of which a
+    `delay_s` is how long each piece of an answer is held back; of a connection that has sent
+    what `loses` says, all further answers are lost. `cut_share` is the share of pieces towards the server of which a
     part is passed on, and then the connection is cut.
     """
 
     def __init__(self, port, *, seed=0):
         self.server_port = port
         self.delay_s = 0.0
+        self.loses = None
         self.cut_share = 0.0
         self.cuts = 0
         self._rng = random.Random(seed)  # noqa: S311 - where to cut is no secret
-        self._open = set()
+        self._open, self._deaf = set(), set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -73,16 +75,19 @@ class Wire:
         ends = (writer, server_writer)
         self._open.add(ends)
         try:
-            await asyncio.gather(self._ask(reader, server_writer), self._answer(server_reader, writer))
+            await asyncio.gather(self._ask(reader, *ends), self._answer(server_reader, writer))
         except OSError:
             pass
         finally:
             self._open.discard(ends)
+            self._deaf.discard(writer)
             for end in ends:
                 end.transport.abort()
 
-    async def _ask(self, reader, writer):
+    async def _ask(self, reader, client_writer, writer):
         while piece := await reader.read(_PIECE):
+            if self.loses is not None and self.loses in piece:
+                self._deaf.add(client_writer)
             if self._rng.random() < self.cut_share:
                 writer.write(piece[: self._rng.randrange(len(piece))])
                 with contextlib.suppress(OSError):
@@ -97,6 +102,7 @@ class Wire:
         while piece := await reader.read(_PIECE):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            writer.write(piece)
+            if writer not in self._deaf:
+                writer.write(piece)
             await writer.drain()
         raise ConnectionResetError

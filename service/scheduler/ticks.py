@@ -33,7 +33,7 @@ __all__ = ["Kept", "Ticks"]
 EVALUATE_EVERY_S: Final = 1.0
 SWEEP_EVERY_S: Final = 5.0
 TEND_EVERY_S: Final = 15.0
-KEEP_ROLES_EVERY_S: Final = 2.0
+KEEP_ROLES_EVERY_S: Final = 5.0
 """Beside the ticks that evaluate, of which one may take longer than a lease lasts."""
 
 _BUDGET_S: Final = 0.5

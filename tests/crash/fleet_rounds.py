@@ -6,7 +6,8 @@ round one thing goes wrong, or two at a time:
 - a replica is sent SIGKILL, and started anew;
 - a replica is sent SIGSTOP for longer than its leases, and SIGCONT: it goes on in the middle of whatever it was at;
 - Redis (AOF, synced always) is killed, and started anew; or stopped for a while; or has no memory left, with `noeviction`;
-- the wires between replicas and Redis are cut, also in the middle of a command; or each answer takes five seconds.
+- the wires between replicas and Redis are cut, also in the middle of a command; or each answer takes five seconds, or those of
+  commits are lost.
 
 What is checked is what `kill_rounds.py` checks: all counts equal those of one process that was fed the same rows in order, to the
 last bit; every window was evaluated once, every episode and every notice decided once; no acknowledged row was lost or doubled. Of
@@ -32,10 +33,11 @@ from places import RedisPlace
 from proof import prove
 
 from service.scheduler.roles import LEASE_S
+from service.storage.redis.server import _source
 
 REPLICAS = 3
 _TWO_SHARE = 0.2
-_BETWEEN_S = 2.0
+_BETWEEN_S, _BETWEEN_QUICK_S = 2.0, 0.5
 _REPEATED = 0.1
 _EVENT_S_PER_S = 300  # a base window a second
 _LATE = ("shuffled", "bare")
@@ -86,7 +88,7 @@ def trouble(trial, *, rounds, rng, quick, told=lambda _: None, ways=None, until_
         if time.monotonic() > until_s:
             rounds = number
             break
-        time.sleep(rng.uniform(0, _BETWEEN_S))
+        time.sleep(rng.uniform(0, _BETWEEN_QUICK_S if quick else _BETWEEN_S))
         if not cycle:
             cycle = rng.sample(ways or WAYS, len(ways or WAYS))  # each as often as the others
         together = [cycle.pop()]
@@ -182,8 +184,21 @@ def _wires_cut(trial, rng, _):
             wire.cut_share = 0.0
 
 
-WAYS_QUICK = (_kill, _pause, _redis_killed, _redis_full, _wires_cut)
-WAYS = (*WAYS_QUICK, _redis_stopped, _redis_slow)
+def _answers_lost(trial, rng, _):
+    some = rng.sample(trial.place.wires, rng.randint(1, REPLICAS))
+    try:
+        for wire in some:
+            wire.loses = _source("commit")[1].encode()
+        yield
+        time.sleep(rng.uniform(1, 8))
+    finally:
+        for wire in some:
+            wire.loses = None
+            wire.cut()
+
+
+WAYS_QUICK = (_kill, _pause, _redis_killed, _wires_cut)
+WAYS = (*WAYS_QUICK, _redis_full, _redis_stopped, _redis_slow, _answers_lost)
 
 
 def _wait_ready(service):

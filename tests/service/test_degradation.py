@@ -13,6 +13,7 @@ from wire import Wire
 
 from service.ports import Series
 from service.storage.redis import RedisStore
+from service.storage.redis.server import _source
 
 INGEST_WITHIN_S = 12.0
 """Twice the five seconds that a call may take, for who comes while another waits, and some for a busy machine."""
@@ -182,9 +183,26 @@ def test_rows_acknowledged_on_receipt_are_answered_at_once_and_counted_when_redi
             time.sleep(0.1)  # over several commits that fail
 
     wait_until(lambda: scene.counted("received") >= before + 60, BACK_WITHIN_S)
-    time.sleep(2.0)  # for what would be counted twice
+    wait_until(lambda: scene.metrics("driftline_buffer_rows ") == ["driftline_buffer_rows 0.0"], BACK_WITHIN_S)
     assert scene.counted("received") == before + 60
     assert scene.metrics('driftline_rows_total{fate="dropped",model="received"}')[0].endswith(" 0.0")
+
+
+def test_rows_of_which_nobody_heard_that_they_arrived_are_counted_once(scene):
+    scene.acknowledge()  # the server has the script from then on
+    before = scene.counted("received")
+    scene.wire.loses = _source("commit")[1].encode()
+    try:
+        for _ in range(5):
+            assert scene.post(model="received").status_code == 200
+        wait_until(lambda: scene.counted("received") > before, BACK_WITHIN_S)
+        time.sleep(8.0)  # more than the client tries for: the service takes the store to be away, and tries again later
+    finally:
+        scene.wire.loses = None
+    scene.wire.cut()
+
+    wait_until(lambda: scene.metrics("driftline_buffer_rows ") == ["driftline_buffer_rows 0.0"], BACK_WITHIN_S)
+    assert scene.counted("received") == before + 15
 
 
 def test_rows_are_counted_once_over_a_wire_that_is_cut_in_the_middle_of_commands(scene):
