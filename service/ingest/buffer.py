@@ -115,6 +115,7 @@ class CommitBuffer:
         self._bytes = 0
         self._expected = 0
         self._gathered = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._wake = asyncio.Event()
         self._freed = asyncio.Event()
         self._closing = False
@@ -144,6 +145,7 @@ class CommitBuffer:
         self._closing = True
         self._wake.set()
         self._gathered.set()
+        self._hurried.set()
         self._freed.set()
         if self._task is not None:
             await self._task
@@ -210,6 +212,8 @@ class CommitBuffer:
             self._gathered.set()
         self._rows += waiting.rows
         self._bytes += waiting.size_bytes
+        if waiting.asker is not None or self._rows >= _LINGER_ROWS_MAX:
+            self._hurried.set()
         self._wake.set()
 
     def _take(self) -> list[Waiting]:
@@ -289,7 +293,10 @@ class CommitBuffer:
         if self._closing or self._rows >= _LINGER_ROWS_MAX:
             await asyncio.sleep(0)
         elif not self._queue:
-            await asyncio.sleep(self._linger_s)
+            self._hurried.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._linger_s):
+                    await self._hurried.wait()
         elif len(self._queue) >= self._expected:
             await asyncio.sleep(0)
         else:

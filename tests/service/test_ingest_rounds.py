@@ -118,6 +118,46 @@ def test_what_waits_while_a_commit_is_under_way_goes_into_the_next_one():
     assert rows == [1, 15]
 
 
+HOUR_S = 3600.0
+
+
+def test_who_waits_ends_the_wait_for_more_of_those_whom_nobody_waits_for():
+    async def scenario(scene):
+        assert scene.buffer.offer(pending("a", 3), 0)
+        await asyncio.sleep(0)  # it is waited for more now
+        async with asyncio.timeout(20):
+            answer = await scene.buffer.add(pending("b", 2), 0)
+        return answer.accepted, await scene.rows("a"), await scene.rows("b")
+
+    assert played(scenario, linger_s=HOUR_S) == (2, 3, 2)
+
+
+def test_rows_enough_end_the_wait_for_more():
+    async def scenario(scene):
+        assert scene.buffer.offer(pending("a", 400), 0)
+        await asyncio.sleep(0)
+        for _ in range(2):
+            assert scene.buffer.offer(pending("a", 400), 0)
+
+        async def all_there():
+            return await scene.rows("a") == 1_200
+
+        await until(all_there)
+
+    played(scenario, linger_s=HOUR_S)
+
+
+def test_the_end_of_the_service_ends_the_wait_for_more():
+    async def scenario(scene):
+        assert scene.buffer.offer(pending("a", 3), 0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await scene.buffer.stop()
+        return await scene.rows("a")
+
+    assert played(scenario, linger_s=HOUR_S) == 3
+
+
 def test_who_listens_for_commits_and_breaks_makes_nothing_count_twice():
     def broken(_models):
         raise RuntimeError
