@@ -17,7 +17,7 @@ class Wire(httpx.AsyncBaseTransport):
     """What lies between a sidecar and its centre.
 
     `cut` refuses connections. `lost` is the share of requests that arrive and whose answers do not; `again` that of requests
-    that arrive once more, long after they were answered.
+    that arrive once more, long after they were answered. What is asked of a path that ends in `spoilt` is answered with nonsense.
     """
 
     def __init__(self, application, rng):
@@ -26,6 +26,7 @@ class Wire(httpx.AsyncBaseTransport):
         self.cut = False
         self.lost = 0.0
         self.again = 0.0
+        self.spoilt = None
         self.sent = []
         self._late = []
 
@@ -36,6 +37,8 @@ class Wire(httpx.AsyncBaseTransport):
         self.sent.append((request.method, request.url.path, body))
         answer = await self._inner.handle_async_request(request)
         content = await answer.aread()
+        if self.spoilt is not None and request.url.path.endswith(self.spoilt):
+            return httpx.Response(200, content=b"{}")
         if request.method == "POST":
             if self._rng.random() < self.again:
                 self._late.append(request)

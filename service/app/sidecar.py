@@ -71,7 +71,7 @@ class Sidecar:
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False
         self._started = False
-        self._following = Following(self.registry, rng, self.relaying.store_failed, on_gone=self._forget)
+        self.following = Following(self.registry, rng, self.relaying.store_failed, on_gone=self._forget)
         self.buffer = CommitBuffer(
             store,
             self.registry,
@@ -123,7 +123,7 @@ class Sidecar:
     async def start(self) -> None:
         """Begin to work, whether the centre is there or not."""
         self.buffer.start()
-        self._following.start()
+        self.following.start()
         self._started = True
         settle_down()
         structlog.get_logger().info("ready", centre=self.settings.store.place)
@@ -135,7 +135,7 @@ class Sidecar:
     async def stop(self) -> None:
         """Send what waits, and let go of the centre."""
         self._stopping = True
-        await self._following.stop()
+        await self.following.stop()
         await self.buffer.stop()
         await self.store.close()
         structlog.get_logger().info("stopped")
@@ -167,7 +167,7 @@ class Sidecar:
         return SidecarDocument(
             version=_VERSION,
             centre=self.settings.store.place,
-            up=bool(self.store.up),
+            up=self.store.up,
             pending_rows=self.buffer.rows,
             oldest_pending_seconds=self.oldest_pending_s,
             dropped_rows=self.relaying.dropped_rows,
@@ -190,7 +190,7 @@ class Sidecar:
         sent_at_us = self.store.sent_at_us
         self.upstream.keep_models(self.registry.models)
         self.upstream.stands(
-            up=bool(self.store.up),
+            up=self.store.up,
             pending_rows=self.buffer.rows,
             oldest_pending_s=self.oldest_pending_s,
             last_sent_s=None if sent_at_us is None else sent_at_us / _US_PER_S,

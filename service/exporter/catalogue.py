@@ -237,7 +237,8 @@ CATALOGUE: Final = (
     ),
     # A sidecar's way to the centre.
     Metric(
-        name="driftline_upstream_up", help="1 if the centre answered when it was last asked. Only sidecars have these."
+        name="driftline_upstream_up",
+        help="1 if the centre answered when it was last asked, NaN before the first time. Of sidecars only, like all these.",
     ),
     Metric(name="driftline_upstream_pending_rows", help="Rows whose counts the centre does not have yet."),
     Metric(

@@ -33,9 +33,9 @@ class UpstreamMetrics:
         self._sent = self._counter("driftline_upstream_sent_rows_total")
         self._dropped = self._counter("driftline_upstream_dropped_rows_total")
 
-    def stands(self, *, up: bool, pending_rows: int, oldest_pending_s: float, last_sent_s: float | None) -> None:
+    def stands(self, *, up: bool | None, pending_rows: int, oldest_pending_s: float, last_sent_s: float | None) -> None:
         """Say how far behind the sidecar is."""
-        self._up.set(up)
+        self._up.set(float("nan") if up is None else up)
         self._pending.set(pending_rows)
         self._oldest.set(oldest_pending_s)
         self._last.set(float("nan") if last_sent_s is None else last_sent_s)

@@ -1,6 +1,7 @@
 """Sidecars bin beside the model and send counts; what is counted at the centre is what one process would have counted."""
 
 import asyncio
+import math
 import random
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 from fleet import beside, fleet_of, sprayed
 from running import timeless
 from serving import (
+    NDJSON,
     NOW_US,
     REFERENCE_TYPE,
     ROW,
@@ -274,6 +276,92 @@ def test_a_model_that_is_deleted_is_gone_at_its_sidecars_and_may_be_made_again(t
             assert (await sidecar.send(rows_of(2))).status_code == 200
 
             assert await centre.rows() == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("rows", [[{"unknown": 1}] * 3, rows_of(2_000)], ids=["nothing known", "in full"])
+def test_counts_of_nothing_and_counts_in_full_are_taken(tmp_path, rows):
+    async def scenario():
+        body = b"\n".join(encoded(row) for row in rows)
+        async with serving(tmp_path) as alone:
+            await alone.model()
+            await alone.send(body, headers=NDJSON)
+            expected = await alone.counts()
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            assert (await sidecar.send(body, headers=NDJSON)).json()["accepted"] == len(rows)
+
+            assert await centre.counts() == expected
+
+    run(scenario)
+
+
+def test_counts_that_the_centre_will_never_take_are_not_sent_again_and_again(tmp_path):
+    """As where the two are of releases, or of limits, that do not fit together."""
+
+    async def scenario():
+        async with (
+            serving(tmp_path, limits={"body_bytes_max": "600B"}) as centre,
+            beside(centre, tmp_path) as sidecar,
+        ):
+            await centre.client.put("/v1/models/m", json={})
+            problem = problem_in(await sidecar.send({f"column{number}": number for number in range(90)}), 502)
+            assert "refused: 413" in problem["detail"]
+            await centre.client.put("/v1/models/m", json=RECEIVED)
+            await sidecar.sidecar.following.round()
+            assert (await sidecar.send({f"column{number}": number for number in range(90)})).status_code == 200
+
+            async def dropped():
+                return await sidecar.metric("driftline_upstream_dropped_rows_total") == 1
+
+            await until(dropped)
+            assert len([path for method, path, _ in sidecar.wire.sent if method == "POST"]) <= 4
+            assert "counts refused" in centre.log
+
+    run(scenario)
+
+
+def test_a_sidecar_without_traffic_follows_its_centre(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            follow = sidecar.sidecar.following.round
+            await centre.model()
+            await sidecar.send(ROW)
+            await follow()
+            await centre.model(seed=1)
+            sidecar.wire.cut = True
+            await follow()
+            await follow()
+            assert centre.log.count("the centre is away") == 1
+            sidecar.wire.cut = False
+            await follow()
+            assert "the centre is back" in centre.log
+            active = centre.service.registry.get("m").version("1").active.id
+            assert sidecar.sidecar.registry.get("m").version("1").active.id == active
+            assert await sidecar.metric("driftline_upstream_sent_rows_total") == 1
+
+            await centre.client.delete("/v1/models/m")
+            await follow()
+            assert sidecar.sidecar.registry.models == {}
+            assert not any('model="m"' in line for line in await sidecar.metrics())
+
+    run(scenario)
+
+
+def test_a_model_that_a_sidecar_cannot_use_leaves_the_others_followed(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            await sidecar.send(ROW)
+            await centre.model(seed=1)
+            sidecar.sidecar.registry._references.clear()
+            sidecar.wire.spoilt = "/file"
+            await sidecar.sidecar.following.round()
+            assert "cannot be used" in centre.log
+
+            sidecar.wire.spoilt = None
+            assert (await sidecar.send(ROW)).status_code == 200
 
     run(scenario)
 
@@ -557,6 +645,8 @@ def test_a_key_needs_to_open_ingest_and_read(tmp_path):
 def test_a_sidecar_tells_how_far_behind_it_is(tmp_path):
     async def scenario():
         async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            assert math.isnan(await sidecar.metric("driftline_upstream_up"))
+            assert math.isnan(await sidecar.metric("driftline_upstream_last_sent_timestamp_seconds"))
             await centre.model()
             await sidecar.send(rows_of(5))
             lines = await sidecar.metrics()

@@ -177,7 +177,7 @@ def test_before_the_centre_was_heard_there_is_no_time():
 def test_a_closed_store_says_so():
     async def closed(store):
         await store.close()
-        await store.epochs()
+        await store.model("m")
 
     with pytest.raises(StoreUnavailableError, match="closed"):
         asked([COUNTED], closed)
@@ -195,3 +195,47 @@ def test_the_clock_is_never_ahead_of_a_centre_it_heard_and_keeps_within_what_is_
     assert clock.now_us() == 5_000_050_000
     clock.told(4_000_000_000, 999_990_000, 1_000_000_000)  # it was set back
     assert clock.now_us() == 4_000_010_000
+
+
+def test_what_a_centre_does_not_have_is_none_and_what_it_cannot_say_is_no_answer():
+    async def both(store):
+        return await store.model("m"), await store.reference_document("m", "r"), await store.progress("m")
+
+    assert asked([problem(404)], both)[0] == (None, None, ())
+    for call in (lambda store: store.model("m"), lambda store: store.reference_document("m", "r")):
+        with pytest.raises(StoreUnavailableError, match="431"):
+            asked([problem(431)], call)
+
+
+def test_a_problem_without_a_detail_is_one_all_the_same():
+    (result,), _ = asked([httpx.Response(422, text="{", headers={"content-type": PROBLEM_TYPE})], committing)
+
+    assert result.status == "refused"
+
+
+def test_many_models_are_followed_in_requests_of_bounded_length():
+    def document(name):
+        return {
+            "format": "driftline.counting/1",
+            "model": name,
+            "epoch": 1,
+            "configuration": {},
+            "activations": [],
+            "now_us": 1,
+        }
+
+    names = [f"{number:03}{'x' * 120}" for number in range(250)]
+    epochs = [{"epochs": dict.fromkeys(some, 7), "now_us": 1} for some in (names[:100], names[100:199], names[200:])]
+
+    async def followed(store):
+        for name in names:
+            await store.model(name)
+        await store.progress()
+        return await store.epochs(), await store.progress()
+
+    (found, progress), requests = asked([*map(document, names), *epochs], followed)
+
+    assert found == dict.fromkeys([*names[:199], *names[200:]], 7)  # one of them is gone
+    assert progress == []
+    assert len(requests) == 253
+    assert max(len(str(request.url)) for request in requests) < 16_000

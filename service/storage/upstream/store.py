@@ -34,6 +34,9 @@ _COUNTS_HEADERS: Final = {"Content-Type": COUNTS_TYPE}
 _REFERENCE_TIMEOUT_S: Final = 60.0
 _CHECK_TIMEOUT_S: Final = 1.0
 _PROGRESS_FOR_US: Final = 1_000_000
+_NAMES_MAX: Final = 100
+"""Models asked for at a time: the head of a request is bounded."""
+
 _STALE: Final = Committed(status="stale")
 
 
@@ -90,7 +93,10 @@ class UpstreamStore:
 
     async def check(self) -> None:
         """Return if the centre answers, to this key; it is asked once, for a probe does not wait."""
-        self._read(await self._centre.ask("GET", self._epochs_path, call_s=_CHECK_TIMEOUT_S), EpochsDocument)
+        self._read(
+            await self._centre.ask("GET", _epochs_path(sorted(self._asked)[:1]), call_s=_CHECK_TIMEOUT_S),
+            EpochsDocument,
+        )
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -124,12 +130,17 @@ class UpstreamStore:
 
     async def epochs(self) -> Mapping[str, int]:
         """Epochs of the models that were asked for."""
-        heard = await self._centre.ask("GET", self._epochs_path)
-        document = self._read(heard, EpochsDocument)
-        self._centre_clock.told(document.now_us, heard.asked_us, heard.heard_us)
-        for gone in self._asked - document.epochs.keys():
-            self._forget(gone)
-        return {name: epoch for name, epoch in document.epochs.items() if name in self._asked}
+        found: dict[str, int] = {}
+        asked = sorted(self._asked)
+        for start in range(0, len(asked), _NAMES_MAX):
+            names = asked[start : start + _NAMES_MAX]
+            heard = await self._centre.ask("GET", _epochs_path(names))
+            document = self._read(heard, EpochsDocument)
+            self._centre_clock.told(document.now_us, heard.asked_us, heard.heard_us)
+            found |= {name: document.epochs[name] for name in names if name in document.epochs}
+            for gone in set(names) - document.epochs.keys():
+                self._forget(gone)
+        return found
 
     async def introduce(self, model: str) -> bool:
         """Name a model to the centre that it does not know; whether it does then, as where it makes those that rows come for."""
@@ -145,10 +156,6 @@ class UpstreamStore:
         if heard.status != _OK:
             raise StoreUnavailableError(f"the centre answers {heard.status}: {heard.detail}")
         return heard.body
-
-    @property
-    def _epochs_path(self) -> str:
-        return "/v1/counting?" + "&".join(f"model={quote(name)}" for name in sorted(self._asked))
 
     def _batch(self) -> str:
         """Identity of counts, by which they are added once however often this one commit has to be sent."""
@@ -192,3 +199,7 @@ class UpstreamStore:
     def _forget(self, model: str) -> None:
         self._asked.discard(model)
         self._progress.pop(model, None)
+
+
+def _epochs_path(names: Sequence[str]) -> str:
+    return "/v1/counting?" + "&".join(f"model={quote(name)}" for name in names)
