@@ -293,6 +293,12 @@ def notice_faults(held, received):
 
 
 def told(faults):
-    """The first of the faults, for people."""
-    more = len(faults) - _FAULTS_MAX
-    return "\n".join([*faults[:_FAULTS_MAX], *([f"... and {more} more"] if more > 0 else [])])
+    """The first faults of each kind, for people."""
+    by_place = defaultdict(list)
+    for fault in faults:
+        by_place[fault.split()[0]].append(fault)
+    lines = []
+    for place, some in by_place.items():
+        more = len(some) - _FAULTS_MAX
+        lines += [*some[:_FAULTS_MAX], *([f"... and {more} more of {place}"] if more > 0 else [])]
+    return "\n".join(lines)

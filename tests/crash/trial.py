@@ -169,6 +169,7 @@ def _configuration(reference, inbox):
             # Old panes are folded while rows come, so that folding is interrupted too.
             "ordered": model(LATENESS_S, notify=["pager"], triggers=triggers, fold_after="30m"),
             "shuffled": model(60, fold_after="2h"),
-            "bare": model(60),
+            # Its batches are told by their panes, so these are never put together.
+            "bare": model(60, fold_after="365d"),
         },
     }
