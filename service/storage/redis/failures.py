@@ -10,7 +10,7 @@ from redis.asyncio.sentinel import MasterNotFoundError
 
 from service.errors import StoreUnavailableError
 
-__all__ = ["translated"]
+__all__ = ["TooFewReplicasError", "is_in_doubt", "translated"]
 
 # The first that fits; the text of Redis stays behind, since it may quote what it was sent.
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
@@ -43,6 +43,16 @@ _BY_CODE: Final = {
     "MOVED": "this Redis is part of a cluster: wanted redis+cluster://",
 }
 """Of errors that the client does not tell apart, or that come out of a script."""
+
+
+class TooFewReplicasError(StoreUnavailableError):
+    """The primary has it, and may lose it."""
+
+
+def is_in_doubt(error: StoreUnavailableError) -> bool:
+    """Whether what was asked may have been done: no answer came, or not from all who had to."""
+    lost = (exceptions.TimeoutError, exceptions.ConnectionError, OSError)  # the time-out of asyncio is one, too
+    return isinstance(error, TooFewReplicasError) or isinstance(error.__cause__, lost)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from service.errors import StoreUnavailableError
 from service.ports import Clock
 from service.storage.redis import keys
 from service.storage.redis.connecting import Connected, Connecting, connect
-from service.storage.redis.failures import translated
+from service.storage.redis.failures import TooFewReplicasError, is_in_doubt, translated
 from service.storage.redis.packing import pack
 
 __all__ = ["COPYING", "LAYOUT", "Given", "Server"]
@@ -133,10 +133,15 @@ class Server:
         A caller that may come again after a failure brings tickets of its own; empty ones are made up.
         """
         known = tickets or [""] * len(calls)
-        return await self._run(
-            script,
-            [(prefix, given, own or secrets.token_hex(8)) for (prefix, given), own in zip(calls, known, strict=True)],
-        )
+        named = [
+            (prefix, given, own or secrets.token_hex(8)) for (prefix, given), own in zip(calls, known, strict=True)
+        ]
+        try:
+            return await self._run(script, named)
+        except StoreUnavailableError as error:
+            if len(calls) > 1 or is_in_doubt(error):
+                raise StoreUnavailableError(f"{error}; whether it was written is not known") from error
+            raise
 
     async def repeatable(self, script: str, calls: Sequence[tuple[str, Given]]) -> list[Any]:
         """Answers of a script that writes what may be written twice; it leaves no ticket behind."""
@@ -173,7 +178,7 @@ class Server:
         if isinstance(reached, BaseException):
             raise reached
         if reached < replicas:
-            raise StoreUnavailableError(f"{reached} of {replicas} replicas of Redis have acknowledged in time")
+            raise TooFewReplicasError(f"{reached} of {replicas} replicas of Redis have acknowledged in time")
         return answers
 
     async def _pipelined(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:

@@ -62,8 +62,8 @@ _LOCK_TIMEOUT_S: Final = 10.0  # another process holds the lock for milliseconds
 
 _LOG_BYTES: Final = 8 << 20
 """So much is written to the log before it is copied to the file, about once a second at most: a copy takes ten milliseconds, in
-which no commit should wait. Where commits leave no gap, the log is begun anew by the one that finds it at its limit, for which little
-is left to copy."""
+which no commit should wait. Where commits leave no gap, the log is begun anew by the one that finds it at its limit, for
+which little is left to copy."""
 
 _COMMIT_BYTES: Final = 24 << 10
 """Pages of the log that a commit takes beside its counts."""
