@@ -144,7 +144,6 @@ def test_a_service_answers_503_while_its_redis_is_away_and_goes_on_when_it_is_ba
             answer = process.client.post("/v1/models/m/inferences", content=second[1], headers=NDJSON)
             assert answer.status_code == 503
             assert "retry-after" in answer.headers
-            assert "not known" in answer.json()["detail"]
             assert process.client.get("/readyz").status_code == 503
             assert process.client.get("/livez").status_code == 200
             assert process.client.get("/metrics").status_code == 200

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis_server import RedisServer, shared_server
 from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
 
@@ -305,3 +307,23 @@ def test_rows_that_were_refused_come_again_under_their_name():
         return refused, taken, await total_of(store)
 
     assert run(scenario) == ("stale", "committed", [1, 0, 0])
+
+
+def test_what_was_sent_and_not_answered_is_in_doubt_and_what_was_refused_is_not():
+    async def scenario(store):
+        epoch = await made(store)
+        server = store._server
+        told = {}
+        for name, error in (("lost", RedisTimeoutError("late")), ("refused", OutOfMemoryError("OOM"))):
+
+            async def failing(_commands, error=error):
+                raise error
+
+            server._pipelined = failing
+            with pytest.raises(StoreUnavailableError) as raised:
+                await store.commit([commit(epoch, delta())])
+            told[name] = "not known" in str(raised.value)
+            del server._pipelined
+        return told
+
+    assert run(scenario) == {"lost": True, "refused": False}
