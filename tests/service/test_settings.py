@@ -258,7 +258,7 @@ def test_without_a_redis_the_place_is_the_database(load, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://", "https://someone@centre", "https://centre?key=planted-secret", "http://c#x"]
+    "url", ["http://", "https://someone@centre", "https://centre?key=planted-secret", "http://c#x", "http://[x"]
 )
 def test_other_addresses_of_a_centre_and_keys_in_them_are_refused(faults, url):
     (fault,) = faults(f"store: {{url: '{url}'}}")
