@@ -239,3 +239,11 @@ def test_many_models_are_followed_in_requests_of_bounded_length():
     assert progress == []
     assert len(requests) == 253
     assert max(len(str(request.url)) for request in requests) < 16_000
+
+
+def test_when_one_model_of_several_cannot_be_sent_the_senders_of_all_hear_that_it_is_in_doubt():
+    with pytest.raises(StoreUnavailableError, match="not known"):
+        asked([COUNTED, httpx.ConnectError("refused")], lambda store: store.commit([NOTHING, NOTHING]))
+    with pytest.raises(StoreUnavailableError) as refused:
+        asked([httpx.ConnectError("refused")], lambda store: store.commit([NOTHING, NOTHING]))
+    assert "not known" not in str(refused.value)

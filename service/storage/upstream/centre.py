@@ -17,16 +17,14 @@ import httpx
 from service.errors import StoreUnavailableError
 from service.storage.upstream.clock import CentreClock
 
-__all__ = ["Centre", "Heard", "Patience"]
+__all__ = ["IN_DOUBT", "Centre", "Heard", "Patience"]
 
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_FOR_NOW: Final = frozenset({408, 429, 503})  # by the centre itself, which has done nothing
 _UNKNOWN_KEY, _FORBIDDEN = 401, 403
-_IN_DOUBT: Final = (
-    "; whether the rows were counted is not known: send them again only with the Idempotency-Key they had"
-)
+IN_DOUBT: Final = "; whether the rows were counted is not known: send them again only with the Idempotency-Key they had"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +152,7 @@ class Centre:
                     backoff_s = min(backoff_s * 2, self._patience.backoff_max_s)
         except TimeoutError:
             raise StoreUnavailableError(
-                why + (_IN_DOUBT if (in_doubt or under_way) and request.method == "POST" else "")
+                why + (IN_DOUBT if (in_doubt or under_way) and request.method == "POST" else "")
             ) from None
 
     async def _try(self, request: httpx.Request) -> "Heard | _Silence":

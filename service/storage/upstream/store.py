@@ -14,7 +14,7 @@ import httpx
 
 from service.errors import PayloadError, StoreUnavailableError
 from service.ports import Clock, Commit, Committed, ModelRow, Progress
-from service.storage.upstream.centre import Centre, Heard, Patience
+from service.storage.upstream.centre import IN_DOUBT, Centre, Heard, Patience
 from service.storage.upstream.clock import CentreClock
 from service.storage.wire import (
     COUNTS_TYPE,
@@ -104,7 +104,15 @@ class UpstreamStore:
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Send counts; each model's by itself."""
-        return [await self._commit(commit) for commit in commits]
+        found: list[Committed] = []
+        for commit in commits:
+            try:
+                found.append(await self._commit(commit))
+            except StoreUnavailableError as error:
+                if found:  # who asked for those hears of this one
+                    raise StoreUnavailableError(f"{error}{IN_DOUBT}") from error
+                raise
+        return found
 
     async def progress(self, model: str | None = None) -> Sequence[Progress]:
         """How far the versions of a model have come."""
