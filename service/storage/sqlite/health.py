@@ -1,4 +1,4 @@
-"""Whether a commit would fit, copies of the whole, and of the log into the file."""
+"""Whether a commit would fit, and copies of the whole."""
 
 import os
 import sqlite3
@@ -8,7 +8,7 @@ from typing import Final
 
 from service.errors import StoreUnavailableError
 
-__all__ = ["copy", "copy_log", "prove"]
+__all__ = ["copy", "prove"]
 
 # About two panes: with less left than that, the store is as good as full.
 _FILLER_BYTES: Final = 64 << 10
@@ -19,11 +19,6 @@ def prove(connection: sqlite3.Connection) -> None:
     # In this order: what is dropped first would make room for what is written.
     row_id = connection.execute("INSERT INTO health (filler) VALUES (zeroblob(?))", (_FILLER_BYTES,)).lastrowid
     connection.execute("DELETE FROM health WHERE id <> ?", (row_id,))
-
-
-def copy_log(connection: sqlite3.Connection) -> None:
-    """Copy what is committed from the log to the file, as far as no reader is behind; writers go on meanwhile."""
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def copy(connection: sqlite3.Connection, path: Path) -> None:

@@ -5,12 +5,10 @@ To restore a backup, open it: it is a store like any other.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from service.errors import StoreUnavailableError
 from service.ports import (
     Activation,
     AlertChange,
@@ -51,6 +49,7 @@ from service.storage.sqlite import (
 )
 from service.storage.sqlite.failures import translated
 from service.storage.sqlite.lane import Lane, Lanes
+from service.storage.sqlite.log import LogCopier
 from service.storage.sqlite.opening import Durability
 from service.storage.sqlite.succession import Succession
 
@@ -58,15 +57,6 @@ __all__ = ["Durability", "SqliteStore"]
 
 _CHECK_EVERY_US: Final = 1_000_000  # probes may come as often as they like
 _LOCK_TIMEOUT_S: Final = 10.0  # another process holds the lock for milliseconds; this one has died or is stopped
-
-
-_LOG_BYTES: Final = 8 << 20
-"""So much is written to the log before it is copied to the file, about once a second at most: a copy takes ten milliseconds, in
-which no commit should wait. Where commits leave no gap, the log is begun anew by the one that finds it at its limit, for
-which little is left to copy."""
-
-_COMMIT_BYTES: Final = 24 << 10
-"""Pages of the log that a commit takes beside its counts."""
 
 
 class SqliteStore:
@@ -81,8 +71,7 @@ class SqliteStore:
         self._clock = clock
         self._merge: folding.Merge = partial(codec.merge, merge_sketches=merge_sketches)
         self._proved_at_us: int | None = None
-        self._logged_bytes = 0
-        self._copying: asyncio.Task[None] | None = None
+        self._log = LogCopier(lanes.keeper)
 
     @classmethod
     async def open(
@@ -146,8 +135,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was begun, and let go of the file."""
-        if self._copying is not None:
-            await self._copying
+        await self._log.close()
         for lane in (self._lanes.keeper, self._lanes.reader, self._lanes.writer):
             await lane.close()
         self._succession.close()
@@ -161,16 +149,8 @@ class SqliteStore:
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
         """Add counts and marks."""
         committed = await self._write(lambda c: committing.commit(c, commits, self._clock.now_us()))
-        self._logged_bytes += _COMMIT_BYTES + sum(len(delta.payload) for one in commits for delta in one.deltas)
-        if self._logged_bytes >= _LOG_BYTES and (self._copying is None or self._copying.done()):
-            self._logged_bytes = 0
-            self._copying = asyncio.create_task(self._copy_log())
+        self._log.written(commits)
         return committed
-
-    async def _copy_log(self) -> None:
-        # What cannot be copied now is copied later; where the file cannot be written to at all, commits say so.
-        with suppress(StoreUnavailableError):
-            await self._lanes.keeper.run(health.copy_log)
 
     async def marks(self, model: str, keys: Sequence[str]) -> Sequence[Mark]:
         """Those marks that are known."""
