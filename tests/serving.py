@@ -163,8 +163,8 @@ def settings_of(folder, **sections):
 
 
 @contextlib.asynccontextmanager
-async def serving(folder, *, store="memory", clock=None, **sections):
-    """Run the service in this process; sections are those of `driftline.yaml`."""
+async def serving(folder, *, store="memory", clock=None, monotonic_s=time.monotonic, **sections):
+    """Run the service in this process; sections are those of `driftline.yaml`. Leases are timed by `monotonic_s`."""
     clock = clock or FakeClock(NOW_US)
     settings = settings_of(folder, **sections)
     if store == "memory":
@@ -176,7 +176,7 @@ async def serving(folder, *, store="memory", clock=None, **sections):
         inner = await SqliteStore.open(settings.store.database, clock, merge_sketches=merge_sketches)
     failing = FailingStore(inner)
     with captured_logs() as log:
-        service = Service(settings, failing, clock, {})
+        service = Service(settings, failing, clock, {}, monotonic_s=monotonic_s)
         await service.start()
         gc.unfreeze()  # a test is not all that this process will do
         transport = httpx.ASGITransport(app=service.application)

@@ -92,7 +92,6 @@ def live(tmp_path_factory):
     rows, reference = log(), verified()
 
     async def scenario(site):
-        site.clock.us = FIRST_US
         await site.configure(notify=["notify"], triggers=[TRIGGER], lateness="2h")  # an hour comes at once
         await site.activate(reference)
         for hour in range(HOURS):
@@ -107,7 +106,7 @@ def live(tmp_path_factory):
             answers = {name: await client.post("/v1/models/m/backtests", json=body) for name, body in ASKED.items()}
         return await site.evaluations(), await site.decisions(), await site.episodes(), answers
 
-    return run(scenario, tmp_path_factory.mktemp("live"))
+    return run(scenario, tmp_path_factory.mktemp("live"), now_us=FIRST_US)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 from serving import NDJSON, encoded, problem_in, served
+from stores import FakeClock
 
 HOUR_US = 3_600_000_000
 BEGIN_US = 1_772_409_600_000_000  # Monday, 2026-03-02
@@ -58,7 +59,8 @@ def told(scenario, folder):
         assert (await api.client.put("/v1/models/m", json=LEARNS)).status_code == 201
         return await scenario(Story(api))
 
-    return served(folder, run)
+    clock = FakeClock(BEGIN_US)
+    return served(folder, run, clock=clock, monotonic_s=lambda: clock.us / 1e6)
 
 
 def test_a_learned_reference_is_replaced_by_what_came_after_it_and_then_there_is_a_rate(tmp_path):
