@@ -7,6 +7,7 @@ is decided by roles; a race between two replicas changes nothing, because every 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -114,7 +115,8 @@ class Ticks:
 
     async def take_up(self) -> None:
         """Take the roles that this replica should have and that are free, and show their models: a restart leaves no gap."""
-        await self.keep_roles()
+        with suppress(StoreUnavailableError):  # readiness tells that it cannot be written to, and the ticks try again
+            await self.keep_roles()
         await self._show()
 
     def start(self) -> None:
