@@ -102,7 +102,7 @@ class _Connection(HttpToolsProtocol):
     answered_at_once: AtOnce | None
     answers: _Answers
     _fed_bytes = 0
-    _body: bytes | None = None
+    _body: bytes | bytearray | None = None
     """Of a request whose head nobody has been told of yet."""
 
     _offers = False
@@ -210,8 +210,11 @@ class _Connection(HttpToolsProtocol):
         self._heard = True
         if self._body is None:
             super().on_body(body)
+        elif self._body:  # in chunks, of which there may be very many
+            self._body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
+            self._body += body
         else:
-            self._body = self._body + body if self._body else body
+            self._body = body
 
     def on_message_complete(self) -> None:
         self._in_body = False
@@ -225,7 +228,7 @@ class _Connection(HttpToolsProtocol):
         whole = _Whole(self, keep_alive=self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive())
         assert self.answered_at_once is not None  # noqa: S101 - or nothing would have been kept
         assert self._body is not None  # noqa: S101
-        if not self.answered_at_once(self.url, self.headers, self._body, whole):
+        if not self.answered_at_once(self.url, self.headers, bytes(self._body), whole):
             return False
         self.cycle, self._body = whole, None  # type: ignore[assignment]  # as much of one as is looked at
         return True
@@ -239,7 +242,7 @@ class _Connection(HttpToolsProtocol):
         self.headers.extend(headers)
         super().on_headers_complete()
         if body:
-            super().on_body(body)
+            super().on_body(bytes(body))
 
     def respond(self, whole: _Whole, response: Response) -> None:
         """Write an answer that was given without ASGI."""
