@@ -85,9 +85,12 @@ def test_nobody_waits_for_a_receiver_that_does_not_answer(told):
     assert bystander.slowest_s < BYSTANDER_MAX_S
     told_of = {model for model in MODELS for body in good.taken if b'"%s"' % model.encode() in body}
     assert told_of == set(MODELS)
-    deliveries = process.client.get("/v1/deliveries", params={"limit": 1000}).json()["deliveries"]
-    states = {
-        name: {one["state"] for one in deliveries if one["target"] == name} for name in ("good", "stuck", "absent")
-    }
-    assert states == {"good": {"delivered"}, "stuck": {"pending"}, "absent": {"pending"}}
+
+    def states():
+        deliveries = process.client.get("/v1/deliveries", params={"limit": 1000}).json()["deliveries"]
+        names = ("good", "stuck", "absent")
+        return {name: {one["state"] for one in deliveries if one["target"] == name} for name in names}
+
+    wait_until(lambda: states()["good"] == {"delivered"}, 30)  # what was taken is written down a little later
+    assert states() == {"good": {"delivered"}, "stuck": {"pending"}, "absent": {"pending"}}
     assert process.client.get("/readyz").status_code == 200
