@@ -658,6 +658,7 @@ def test_without_keys_everybody_may_only_where_it_was_said():
     assert KeyRing([]).allowed(None, "read", None) == "unknown"
     assert KeyRing([], anonymous=True).allowed(None, "admin", None) == "ok"
     assert KeyRing([], anonymous=True).allowed("any", "ingest", "m") == "ok"
+    assert KeyRing([], anonymous=True).scoped(None, "ingest") == "ok"
 
 
 def test_the_hash_of_nothing_opens_nothing():
