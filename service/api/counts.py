@@ -5,18 +5,19 @@ the rows again. Whether it was counted before is looked up first, whatever its e
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from service.api.access import Access, authorize, presented_key
+from service.api.access import Access
+from service.api.parts import inflated
 from service.api.problem import Problem
-from service.api.reading import Disconnected, Patience, Receive, encoding_of, whole
-from service.api.response import Response, refused
-from service.ingest.decode import Encoding, Inflater
+from service.api.raw import RawRoute
+from service.api.reading import Patience, Receive, encoding_of, whole
+from service.api.response import Response
+from service.ingest.decode import Encoding
 from service.ingest.gathering import CountsBuffer
 from service.ingest.reached import Reached
 from service.ingest.sent import AnotherClockError, commit_of, identity_of
@@ -35,11 +36,8 @@ from service.storage.wire import (
 __all__ = ["ROUTE", "Counts", "CountsLimits"]
 
 _Scope: TypeAlias = MutableMapping[str, Any]
-_Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ROUTE: Final = "/v1/models/{model}/counts"
-_PREFIX, _SUFFIX = ROUTE.split("{model}")
-_GONE_STATUS: Final = 499
 _INLINE_BYTES_MAX: Final = 1 << 16
 """Larger bodies are read in a thread: more than about a millisecond of work."""
 
@@ -56,7 +54,7 @@ class CountsLimits:
     body_timeout_s: float
 
 
-class Counts:
+class Counts(RawRoute):
     """Takes counts.
 
     Parameters
@@ -83,42 +81,16 @@ class Counts:
         unknown: Callable[[str], Awaitable[LiveModel | None]],
         observe: Callable[[str, int, float], None],
     ) -> None:
+        super().__init__(ROUTE, access, observe)
         self._store = store
         self._registry = registry
         self._buffer = buffer
-        self._access = access
         self._limits = limits
         self._patience = Patience(silence_s=limits.read_timeout_s, total_s=limits.body_timeout_s)
         self._unknown = unknown
-        self._observe = observe
         self._reached = Reached(store)
 
-    @staticmethod
-    def model_of(path: str) -> str | None:
-        """The model that a path is about, if it is this route's."""
-        if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
-            name = path[len(_PREFIX) : -len(_SUFFIX)]
-            return name if name and "/" not in name else None
-        return None
-
-    async def __call__(self, scope: _Scope, receive: Receive, send: _Send, model: str) -> None:
-        """Answer one request."""
-        started_s = time.perf_counter()
-        try:
-            response = _response(await self._take(scope, receive, model))
-        except Disconnected:
-            self._observe(ROUTE, _GONE_STATUS, time.perf_counter() - started_s)
-            return
-        except Exception as error:  # noqa: BLE001 - each has its answer
-            response = refused(error)
-        await response.send(send)
-        self._observe(ROUTE, response.status, time.perf_counter() - started_s)
-
-    async def _take(self, scope: _Scope, receive: Receive, model: str) -> CountsAnswer:
-        if scope["method"] != "POST":
-            raise Problem(405, "wanted POST", headers={"Allow": "POST"})
-        fields: dict[bytes, bytes] = dict(scope["headers"])
-        authorize(self._access, presented_key(fields), "ingest", model)
+    async def _response(self, scope: _Scope, fields: dict[bytes, bytes], receive: Receive, model: str) -> Response:  # noqa: ARG002 - a query says nothing here
         if fields.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower() != COUNTS_TYPE:
             raise Problem(415, f"Content-Type: wanted {COUNTS_TYPE}")
         encoding = encoding_of(fields.get(b"content-encoding", b"").decode("latin-1"))
@@ -130,16 +102,12 @@ class Counts:
         committed = await self._buffer.commit(commit, len(body))
         if committed.status == "stale":
             raise Problem(409, _CONFLICT)
-        return await self._answer(live, document.batch, commit, committed=committed, now_us=now_us)
+        return _written(await self._answer(live, document.batch, commit, committed=committed, now_us=now_us))
 
     async def _read(self, body: bytes, encoding: Encoding) -> CountsDocument:
         def read() -> CountsDocument:
-            plain = body
-            if encoding != "identity":
-                inflater = Inflater(encoding, self._limits.inflated_bytes_max)
-                plain = b"".join([*inflater.feed(body)])
-                inflater.finish()
-            return decode_counts(plain)
+            plain = encoding == "identity"
+            return decode_counts(body if plain else inflated(body, encoding, self._limits.inflated_bytes_max))
 
         small = encoding == "identity" and len(body) <= _INLINE_BYTES_MAX
         return read() if small else await asyncio.to_thread(read)
@@ -182,7 +150,7 @@ class Counts:
         )
 
 
-def _response(answer: CountsAnswer) -> Response:
+def _written(answer: CountsAnswer) -> Response:
     body = msgspec.json.encode(answer)
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     return Response(200, headers, body)

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs
 from service.api.access import Access, authorize, presented_key
 from service.api.intake import Intake, Sending
 from service.api.problem import Problem
-from service.api.reading import Disconnected, Receive, encoding_of
+from service.api.raw import RawRoute
+from service.api.reading import Receive, encoding_of
 from service.api.response import Respond, Response, accepted, refused
 from service.domain.configuration import NAME_PATTERN
 from service.ingest.buffer import BufferFullError
@@ -29,10 +30,8 @@ from service.registry.models import LiveModel, Registry
 __all__ = ["ROUTE", "Inferences"]
 
 _Scope: TypeAlias = MutableMapping[str, Any]
-_Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 ROUTE: Final = "/v1/models/{model}/inferences"
-_PREFIX, _SUFFIX = ROUTE.split("{model}")
 _NAME: Final = re.compile(NAME_PATTERN)
 _KEY: Final = re.compile(rb"[\x20-\x7e]{1,128}")
 _TARGET: Final = re.compile(rb"/v1/models/([A-Za-z0-9._-]+)/inferences(?:\?([^#]*))?")
@@ -41,11 +40,8 @@ _TARGET: Final = re.compile(rb"/v1/models/([A-Za-z0-9._-]+)/inferences(?:\?([^#]
 _TARGET_BYTES_MAX: Final = 512
 """Longer ones are not remembered."""
 
-_GONE_STATUS: Final = 499
-"""What the sender of a request that was cut off is counted as; nobody is answered it."""
 
-
-class Inferences:
+class Inferences(RawRoute):
     """Takes rows.
 
     Parameters
@@ -72,34 +68,12 @@ class Inferences:
         unknown: Callable[[str], Awaitable[LiveModel | None]],
         observe: Callable[[str, int, float], None],
     ) -> None:
+        super().__init__(ROUTE, access, observe)
         self._registry = registry
         self._intake = intake
         self._schemas = schemas
         self._clock = clock
-        self._access = access
         self._unknown = unknown
-        self._observe = observe
-
-    @staticmethod
-    def model_of(path: str) -> str | None:
-        """The model that a path is about, if it is this route's."""
-        if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
-            name = path[len(_PREFIX) : -len(_SUFFIX)]
-            return name if name and "/" not in name else None
-        return None
-
-    async def __call__(self, scope: _Scope, receive: Receive, send: _Send, model: str) -> None:
-        """Answer one request."""
-        started_s = time.perf_counter()
-        try:
-            response = accepted(await self._take(scope, receive, model))
-        except Disconnected:
-            self._observe(ROUTE, _GONE_STATUS, time.perf_counter() - started_s)
-            return
-        except Exception as error:  # noqa: BLE001 - each has its answer
-            response = refused(error)
-        await response.send(send)
-        self._observe(ROUTE, response.status, time.perf_counter() - started_s)
 
     def at_once(self, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes, respond: Respond) -> bool:
         """Take a POST that has come whole, and respond now or when its rows are committed; False leaves it to the route.
@@ -124,14 +98,10 @@ class Inferences:
         except Exception:  # noqa: BLE001 - the route meets it again, and says what it is
             return False
 
-    async def _take(self, scope: _Scope, receive: Receive, model: str) -> Answer:
-        if scope["method"] != "POST":
-            raise Problem(405, "wanted POST", headers={"Allow": "POST"})
-        fields: dict[bytes, bytes] = dict(scope["headers"])
-        authorize(self._access, presented_key(fields), "ingest", model)
+    async def _response(self, scope: _Scope, fields: dict[bytes, bytes], receive: Receive, model: str) -> Response:
         live = self._registry.get(model) or await self._made(model)
         sending = self._sending(_version(scope["query_string"]), fields, live)
-        return await self._intake.take(sending, _format(fields), receive)
+        return accepted(await self._intake.take(sending, _format(fields), receive))
 
     def _sending(self, asked: str | None, fields: dict[bytes, bytes], live: LiveModel) -> Sending:
         version = live.version(asked)

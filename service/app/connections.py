@@ -10,20 +10,17 @@ at. To write each by itself wakes a waiting client up each time, and that costs 
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.problem import CONTENT_TYPE, Problem
-from service.api.response import Respond, Response, header_lines
+from service.api.raw import AtOnce
+from service.api.response import Response, header_lines
 from service.app.upgrades import without_upgrade
 
-__all__ = ["HEAD_BYTES_MAX", "AtOnce", "protocol_of"]
-
-AtOnce: TypeAlias = Callable[[bytes, list[tuple[bytes, bytes]], bytes, Respond], bool]
-"""Takes target, headers and body of a POST that has come whole, and answers it, now or later, unless it says False."""
+__all__ = ["HEAD_BYTES_MAX", "protocol_of"]
 
 _OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 

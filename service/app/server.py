@@ -15,7 +15,8 @@ from typing import Final
 
 import uvicorn
 
-from service.app.connections import AtOnce, protocol_of
+from service.api.raw import AtOnce
+from service.app.connections import protocol_of
 from service.app.service import Service
 from service.app.sidecar import Sidecar
 from service.domain.durations import parse_duration_s

@@ -17,7 +17,7 @@ from service.api.guard import Guard
 from service.api.inferences import Inferences
 from service.api.intake import Intake
 from service.api.plane import operations_only
-from service.api.sidecar import SidecarApplication, SidecarContext
+from service.api.sidecar import SidecarContext, sidecar_application
 from service.api.sidecar_page import SidecarDocument, SidecarModel, SidecarVersion
 from service.app.bounds import control_limits, ingest_limits, key_ring
 from service.app.following import Following
@@ -99,7 +99,7 @@ class Sidecar:
             unknown=self._unknown,
             observe=self.relaying.requested,
         )
-        self.application = SidecarApplication(self.context, inferences, _VERSION, self.relaying.requested)
+        self.application = sidecar_application(self.context, inferences, _VERSION, self.relaying.requested)
 
     @classmethod
     async def open(cls, settings: Settings, environment: Mapping[str, str], clock: Clock | None = None) -> Self:
