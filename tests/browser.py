@@ -18,7 +18,7 @@ import signal
 import subprocess
 import time
 
-import pytest
+from needs import lacking
 
 PATHS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -45,10 +45,7 @@ def chromium():
     """Path of the browser. Where CI is set it has to be there; elsewhere the test is skipped, and says what was not tested."""
     path = next(filter(None, map(shutil.which, PATHS)), None)
     if path is None:
-        told = "needs chromium: the page was NOT tested in a browser (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+        lacking("chromium", "apt-get install chromium; the page was NOT tested in a browser")
     return path
 
 

@@ -261,8 +261,6 @@ class WholeReader(io.BytesIO):
         Whether anybody will ask for one.
     """
 
-    failure: Exception | None = None
-
     def __init__(self, body: bytes, *, digests: bool) -> None:
         super().__init__(body)
         self._hash = blake2b(digest_size=16) if digests else None

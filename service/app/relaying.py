@@ -5,13 +5,14 @@ Rows by fate are counted at the centre, which is told of them with the counts.
 
 import structlog
 
+from service.app.watching import Telling
 from service.exporter import OwnMetrics, UpstreamMetrics
 from service.ingest.pending import Answer
 
 __all__ = ["Relaying"]
 
 
-class Relaying:
+class Relaying(Telling):
     """Listens to the parts of a sidecar.
 
     Parameters
@@ -23,10 +24,8 @@ class Relaying:
     """
 
     def __init__(self, own: OwnMetrics, upstream: UpstreamMetrics, *, rows_max: int, bytes_max: int) -> None:
-        self._own = own
+        super().__init__(own, rows_max=rows_max, bytes_max=bytes_max)
         self._upstream = upstream
-        self._rows_max = rows_max
-        self._bytes_max = bytes_max
         self.dropped_rows = 0
 
     def counted(self, model: str, answer: Answer) -> None:
@@ -45,19 +44,3 @@ class Relaying:
             )
         self.dropped_rows += rows
         self._upstream.dropped(model, rows)
-
-    def committed(self, rows: int, seconds: float) -> None:
-        """A batch was sent."""
-        self._own.committed(rows, seconds)
-
-    def buffered(self, rows: int, size_bytes: int) -> None:
-        """So much waits."""
-        self._own.buffer(rows=rows, rows_max=self._rows_max, waiting_bytes=size_bytes, bytes_max=self._bytes_max)
-
-    def store_failed(self, operation: str) -> None:
-        """The centre could not be reached."""
-        self._own.store_error(operation)
-
-    def requested(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
-        self._own.request(route, status, seconds)

@@ -7,11 +7,11 @@ from service.ingest.pending import Answer
 from service.ports import Swept
 from service.webhooks import AttemptEnded
 
-__all__ = ["Watching"]
+__all__ = ["Telling", "Watching"]
 
 
-class Watching:
-    """Listens to all parts.
+class Telling:
+    """What the service and a sidecar tell alike.
 
     Parameters
     ----------
@@ -24,6 +24,36 @@ class Watching:
         self._own = own
         self._rows_max = rows_max
         self._bytes_max = bytes_max
+
+    def committed(self, rows: int, seconds: float) -> None:
+        """A commit is through; of a sidecar, a batch was sent."""
+        self._own.committed(rows, seconds)
+
+    def buffered(self, rows: int, size_bytes: int) -> None:
+        """So much waits."""
+        self._own.buffer(rows=rows, rows_max=self._rows_max, waiting_bytes=size_bytes, bytes_max=self._bytes_max)
+
+    def store_failed(self, operation: str) -> None:
+        """The store, or the centre, could not be reached."""
+        self._own.store_error(operation)
+
+    def requested(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._own.request(route, status, seconds)
+
+
+class Watching(Telling):
+    """Listens to all parts.
+
+    Parameters
+    ----------
+    own : OwnMetrics
+    rows_max, bytes_max : int
+        Limits of the buffer.
+    """
+
+    def __init__(self, own: OwnMetrics, *, rows_max: int, bytes_max: int) -> None:
+        super().__init__(own, rows_max=rows_max, bytes_max=bytes_max)
         self._ignored: set[tuple[str, str]] = set()
 
     def counted(self, model: str, answer: Answer) -> None:
@@ -51,25 +81,9 @@ class Watching:
         self._own.add_model(model)
         self._own.rows(model, "dropped", rows)
 
-    def committed(self, rows: int, seconds: float) -> None:
-        """A commit is through."""
-        self._own.committed(rows, seconds)
-
-    def buffered(self, rows: int, size_bytes: int) -> None:
-        """So much waits."""
-        self._own.buffer(rows=rows, rows_max=self._rows_max, waiting_bytes=size_bytes, bytes_max=self._bytes_max)
-
-    def store_failed(self, operation: str) -> None:
-        """The store could not be used."""
-        self._own.store_error(operation)
-
     def evaluated(self, model: str, verdict: str, seconds: float) -> None:
         """A window was evaluated for good."""
         self._own.evaluated(model, verdict, seconds)
-
-    def requested(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
-        self._own.request(route, status, seconds)
 
     def delivered(self, ended: AttemptEnded) -> None:
         """An attempt to deliver has ended."""

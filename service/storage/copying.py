@@ -9,7 +9,7 @@ notice is sent again, as after a crash.
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, get_args
 
 import msgspec
 
@@ -50,18 +50,7 @@ Table = Literal[
     "decisions",
     "deliveries",
 ]
-TABLES: Final[tuple[Table, ...]] = (
-    "models",
-    "references",
-    "panes",
-    "versions",
-    "marks",
-    "evaluations",
-    "alerts",
-    "episodes",
-    "decisions",
-    "deliveries",
-)
+TABLES: Final[tuple[Table, ...]] = get_args(Table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

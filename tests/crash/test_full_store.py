@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from needs import PREFIX
+from needs import lacking
 from senders import request_of
 from traffic import STREAMS, batch_of
 from trial import Trial, make_reference
@@ -94,7 +94,7 @@ def folder_for(kind, tmp_path):
         return
     mounting = ["mount", "-t", "tmpfs", "-o", "size=64m", "driftline-test", folder]
     if shutil.which("mount") is None or subprocess.run(mounting, capture_output=True, check=False).returncode:
-        pytest.skip(f"{PREFIX}the right to mount (root)")
+        lacking("the right to mount", "root")
     try:
         yield folder
     finally:

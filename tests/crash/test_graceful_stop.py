@@ -4,6 +4,7 @@ import signal
 import socket
 import time
 
+import pyarrow as pa
 import pytest
 from proof import prove
 from senders import request_of
@@ -96,7 +97,6 @@ def test_an_upload_that_never_ends_is_broken_off_when_the_time_is_over(trial):
 
 
 def test_an_arrow_stream_that_never_ends_is_broken_off_when_the_time_is_over(trial):
-    pa = pytest.importorskip("pyarrow")
     service = patient(trial, STOP_S)
     batch = batch_of(SEED, BULK, 0)
     table = pa.table({"t": batch.times_us / 1e6, "score": batch.columns["score"]})

@@ -5,7 +5,7 @@ While a copy is under way, `layout` says so: no service opens the store, and ano
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Self, cast
+from typing import Final, Self
 from urllib.parse import unquote
 
 import msgspec
@@ -13,13 +13,10 @@ import msgspec
 from service.errors import StoreUnavailableError
 from service.ports import (
     Activation,
-    Delivery,
-    DeliveryState,
     EpisodeRow,
     EvaluationRow,
     Mark,
     ModelRow,
-    OutboxNotice,
     Pane,
     ReferenceRow,
     Series,
@@ -42,6 +39,7 @@ from service.storage.copying import (
 from service.storage.redis import index, keys
 from service.storage.redis.connecting import Connecting
 from service.storage.redis.copies import written
+from service.storage.redis.outbox import delivery_of
 from service.storage.redis.server import COPYING, LAYOUT, Server
 from service.storage.redis.shrinking import unpacked_evaluation
 
@@ -318,20 +316,5 @@ def _episode(text: bytes) -> EpisodeCopy:
 
 
 def _delivery(found: Sequence[bytes]) -> DeliveryCopy:
-    notice, number, state, attempts, next_us, updated, last = found
-    row = msgspec.msgpack.decode(notice, type=OutboxNotice)
-    delivery = Delivery(
-        id=row.id,
-        target=row.target,
-        order_key=row.order_key,
-        sequence=row.sequence,
-        model=row.model,
-        notice=row.notice,
-        state=cast("DeliveryState", state.decode()),
-        attempts=int(attempts),
-        created_at_us=row.created_at_us,
-        next_attempt_us=keys.unstamp(next_us),
-        updated_at_us=keys.unstamp(updated),
-        last=last.decode(),
-    )
-    return DeliveryCopy(number=int(number), delivery=delivery)
+    notice, number, *stands = found
+    return DeliveryCopy(number=int(number), delivery=delivery_of([notice, *stands]))

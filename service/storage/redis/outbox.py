@@ -19,6 +19,7 @@ __all__ = [
     "claim",
     "counts",
     "deliveries",
+    "delivery_of",
     "enqueue",
     "notices_given",
     "retry",
@@ -99,7 +100,7 @@ async def deliveries(server: Server, state: DeliveryState | None, target: str | 
     models = await index.names(server, "outbox")
     found = await server.reads("deliveries", [(keys.model(name), given) for name in models])
     rows = sorted(((place, row) for rows in found for place, row in rows), reverse=True)
-    return [_delivery(row) for _, row in rows[:limit]]
+    return [delivery_of(row[1:]) for _, row in rows[:limit]]
 
 
 async def retry(server: Server, delivery_id: str) -> bool:
@@ -142,7 +143,7 @@ async def _claim(server: Server, chosen: Sequence[tuple[str, bytes]], owner: str
         (keys.model(name), {"ids": ids, "owner": owner, "ends": keys.stamp(until_us)}) for name, ids in by_model.items()
     ]
     found = {
-        (name, row[0]): _delivery(row)
+        (name, row[0]): delivery_of(row[1:])
         for name, rows in zip(by_model, await server.writes("claim", calls), strict=True)
         for row in rows
     }
@@ -160,8 +161,9 @@ def _key(model: str, delivery_id: str) -> str:
     return f"{keys.model(model)}delivery:{delivery_id}"
 
 
-def _delivery(found: Sequence[bytes]) -> Delivery:
-    _, notice, state, attempts, next_attempt, updated, last = found
+def delivery_of(found: Sequence[bytes]) -> Delivery:
+    """A delivery of its notice, state, attempts, next attempt, change and outcome, as its hash holds them."""
+    notice, state, attempts, next_attempt, updated, last = found
     row = msgspec.msgpack.decode(notice, type=OutboxNotice)
     return Delivery(
         id=row.id,
