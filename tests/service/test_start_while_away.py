@@ -29,6 +29,7 @@ from serving import (
     rows_of,
     wait_until,
 )
+from wire import Wire
 
 from service.ports import Series
 from service.storage.redis import RedisStore
@@ -341,6 +342,26 @@ def test_two_replicas_that_wait_for_one_redis_begin_together_with_the_models_of_
             for model in models:
                 assert process.send(rows_of(10), model=model).json()["accepted"] == 10
         assert [counted(server.url, model) for model in models] == [20] * 5
+
+
+def test_a_start_over_a_wire_that_is_cut_again_and_again_comes_to_what_any_start_does(tmp_path, server):
+    reference = tmp_path / "reference.json.gz"
+    reference.write_bytes(reference_file())
+    models = {f"m{number}": {"versions": {"1": {"reference": str(reference)}}} for number in range(5)}
+    with Wire(server.port) as wire:
+        wire.cut_share = 0.6
+        with waiting(tmp_path, wire.url, models=models) as process:
+            wait_until(lambda: WAITS in process.log or process.ready(), LISTENS_WITHIN_S, lambda: process.log)
+            wire.cut_share = 0.2
+
+            wait_until(process.ready, BACK_WITHIN_S, lambda: process.log)
+            wire.cut_share = 0.0
+            for model in models:
+                assert process.send(rows_of(10), model=model).json()["accepted"] == 10
+            known = process.client.get("/v1/models").json()["models"]
+        assert wire.cuts > 0
+    assert [one["model"] for one in known] == list(models)
+    assert [counted(server.url, model) for model in models] == [10] * 5
 
 
 def test_a_redis_that_comes_and_goes_again_is_waited_for_again(tmp_path, server):
