@@ -138,6 +138,20 @@ def without_primary(server):
 
 
 @contextlib.contextmanager
+def unknown_to_sentinels(server):
+    sentinel = Sentinel(server.program, server._folder.name)
+    try:
+        with sentinel.client() as client:
+            client.execute_command("SENTINEL", "MONITOR", "primary", "127.0.0.1", server.port, 1)
+            user = ("ACL", "SETUSER", "default")
+            client.execute_command(*user, "resetpass", f">{PASSWORD}")
+            url = f"redis+sentinel://127.0.0.1:{sentinel.port}/primary/0"
+            yield url, "Sentinels refuse the user or the password", lambda: client.execute_command(*user, "nopass")
+    finally:
+        sentinel.kill()
+
+
+@contextlib.contextmanager
 def nobody_of_a_cluster(_server):
     node = RedisServer(cluster_enabled="yes", cluster_port=str(free_port()))
     try:
@@ -183,7 +197,18 @@ class Sentinel(RedisServer):
             client.execute_command("SENTINEL", "MONITOR", "primary", "127.0.0.1", port, 1)
 
 
-WAYS = (nobody, stopped, unresolvable, loading, replica, full, without_primary, nobody_of_a_cluster, without_slots)
+WAYS = (
+    nobody,
+    stopped,
+    unresolvable,
+    loading,
+    replica,
+    full,
+    without_primary,
+    unknown_to_sentinels,
+    nobody_of_a_cluster,
+    without_slots,
+)
 
 
 @pytest.mark.parametrize("away", WAYS, ids=lambda way: way.__name__)

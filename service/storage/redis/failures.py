@@ -45,6 +45,7 @@ _BY_CODE: Final = {
 }
 """Of errors that the client does not tell apart, or that come out of a script."""
 
+_SENTINELS: Final = "Sentinels refuse the user or the password (see store.sentinel_password_file)"
 _UNTRUSTED: Final = "the certificate of Redis is not trusted (see store.tls_ca_file)"
 _FOR_GOOD: Final = (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.MovedError)
 """What does not come right by waiting: a user, a password or an address, which the settings have, or the server."""
@@ -68,6 +69,8 @@ def translated() -> Iterator[None]:
     except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
         if _untrusted(error):
             raise UnusableStoreError(_UNTRUSTED) from error
+        if isinstance(error, MasterNotFoundError) and exceptions.AuthenticationError.__name__ in str(error):
+            raise StoreUnavailableError(_SENTINELS) from error  # others may know a primary when they are back
         said = _of_a_node(error)
         code = str(said).split(" ", 1)[0].strip("-:")
         reason = next(reason for kind, reason in _REASONS if isinstance(said, kind))
