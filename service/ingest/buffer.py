@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -97,7 +97,7 @@ class CommitBuffer:
         again_for_s: float = _AGAIN_FOR_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit, tallied=tallied)
+        self._rounds = Rounds(store, registry, watcher, on_commit, self._back, tallied=tallied)
         self._watcher = watcher
         self._limits = limits
         self._monotonic_s = monotonic_s
@@ -129,7 +129,11 @@ class CommitBuffer:
     @property
     def oldest_us(self) -> int | None:
         """When the oldest of them were received."""
-        firsts = [some[0] for some in (self._taken, self._kept, self._received, self._queue) if some]
+        firsts = [
+            some[0]
+            for some in (self._taken, self._kept, self._received, self._queue, *self._rounds.aside.waiting)
+            if some
+        ]
         return min((waiting.pending.received_us for waiting in firsts), default=None)
 
     def forget(self, model: str) -> None:
@@ -142,7 +146,7 @@ class CommitBuffer:
 
     async def stop(self) -> None:
         """Commit what waits, and take no more."""
-        self._closing = True
+        self._closing = self._rounds.aside.closing = True
         self._wake.set()
         self._gathered.set()
         self._hurried.set()
@@ -223,6 +227,9 @@ class CommitBuffer:
         queues = (self._received, self._queue) if self._received_first else (self._queue, self._received)
         for queue in (self._queue,) if self._kept else queues:
             while queue:
+                if self._rounds.aside.takes(queue[0]):
+                    queue.popleft()
+                    continue
                 rows += queue[0].rows
                 size_bytes += queue[0].size_bytes
                 if group and (rows > _COMMIT_ROWS_MAX or size_bytes > _COMMIT_BYTES_MAX):
@@ -233,7 +240,9 @@ class CommitBuffer:
         return group
 
     async def _run(self) -> None:
-        while not (self._closing and not (self._queue or self._received or self._kept)):
+        while not (
+            self._closing and not (self._queue or self._received or self._kept or any(self._rounds.aside.waiting))
+        ):
             await self._woken()
             while True:
                 if self._kept and (self._closing or self._monotonic_s() >= self._again_at_s):
@@ -245,7 +254,9 @@ class CommitBuffer:
                     await self._commit(kept, self._kept_since_s)
                 elif self._queue or (self._received and not self._kept):
                     await self._linger()
-                    await self._commit(self._take(), self._monotonic_s())
+                    group = self._take()
+                    if group:
+                        await self._commit(group, self._monotonic_s())
                 else:
                     break
 
@@ -266,10 +277,9 @@ class CommitBuffer:
         ended_s = self._monotonic_s()
         if left and not self._closing and ended_s - since_s < self._again_for_s:
             self._kept, self._kept_since_s, self._again_at_s = left, since_s, ended_s + _AGAIN_S
-            group = [waiting for waiting in group if waiting.ended]
         elif left:
             self._drop(left)
-        self._let_go(group)
+        self._let_go([waiting for waiting in group if waiting.ended])
         rows = sum(waiting.rows for waiting in group if waiting.counted)
         self._watcher.committed(rows, ended_s - started_s)
 
@@ -282,7 +292,15 @@ class CommitBuffer:
         for waiting in (*left, *more):
             self._rounds.fail(waiting, StoreUnavailableError("the store was away for too long"))
 
-    def _let_go(self, group: list[Waiting]) -> None:
+    def _back(self, waiting: Sequence[Waiting]) -> None:
+        """Take requests back that were put aside, before those that came meanwhile."""
+        for one in reversed(waiting):
+            if not one.ended:
+                (self._received if one.asker is None else self._queue).appendleft(one)
+        self._let_go([one for one in waiting if one.ended])
+        self._wake.set()
+
+    def _let_go(self, group: Sequence[Waiting]) -> None:
         self._rows -= sum(waiting.rows for waiting in group)
         self._bytes -= sum(waiting.size_bytes for waiting in group)
         self._freed.set()
