@@ -89,6 +89,7 @@ class Sidecar:
             metrics=self._metrics,
             info={"version": _VERSION},
             standing=self._standing,
+            centre=settings.store.place,
         )
         inferences = Inferences(
             registry=self.registry,

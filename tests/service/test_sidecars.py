@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from types import SimpleNamespace
 
 import httpx
 import msgspec
@@ -558,7 +559,62 @@ def test_the_page_of_a_sidecar_says_how_it_stands(tmp_path):
             for name in ("sidecar.js", "dom.js", "style.css"):
                 assert (await sidecar.client.get(f"/page/{name}")).status_code == 200
             problem_in(await sidecar.client.get("/page/sidecar.html"), 404)
-            problem_in(await sidecar.client.get("/v1/models"), 404)
+
+    run(scenario)
+
+
+ELSEWHERE = [
+    ("GET", "/v1/models"),
+    ("PUT", "/v1/models/m"),
+    ("GET", "/v1/models/m/evaluations"),
+    ("POST", "/v1/models/m/references"),
+    ("GET", "/v1/models/m/counting"),
+    ("DELETE", "/v1/models/m"),
+    ("GET", "/v1/nothing"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ELSEWHERE)
+def test_who_asks_a_sidecar_for_what_its_centre_has_is_told_where_that_is(tmp_path, method, path):
+    auth = {"keys": [key_setting("rows", "rows", ["ingest", "metrics"])]}
+
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path, auth=auth) as sidecar:
+            problem_in(await sidecar.client.request(method, path), 401)
+            sidecar.client.headers["x-api-key"] = "rows"
+
+            problem = problem_in(await sidecar.client.request(method, path), 421)
+
+            assert problem["title"] == "Misdirected Request"
+            assert "a sidecar" in problem["detail"]
+            assert "http://centre" in problem["detail"]
+            assert not any(path in line for line in await sidecar.metrics())
+
+    run(scenario)
+
+
+def test_the_document_of_a_sidecar_has_what_it_answers_and_nothing_else(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            await sidecar.send(ROW)
+            paths = (await sidecar.client.get("/openapi.json")).json()["paths"]
+            found = {path for path, methods in paths.items() if "get" in methods}
+
+            assert paths.keys() == {"/v1/models/{model}/inferences", "/healthz", "/livez", "/readyz", "/metrics"}
+            assert {path: (await sidecar.client.get(path)).status_code for path in found} == dict.fromkeys(found, 200)
+
+    run(scenario)
+
+
+def test_a_sidecar_of_a_sidecar_says_so_and_does_not_take_models_for_gone(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            first = SimpleNamespace(service=sidecar.sidecar, clock=centre.clock)
+            async with beside(first, tmp_path, number=1) as second:
+                assert "this is a sidecar" in problem_in(await second.send(ROW), 503)["detail"]
+                assert "this is a sidecar" in problem_in(await second.client.get("/readyz"), 503)["detail"]
 
     run(scenario)
 
