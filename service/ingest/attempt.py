@@ -24,6 +24,8 @@ class Waiting:
         None if its sender does not wait for the commit.
     number : int
         If nobody waits: no other request of the buffer has it.
+    since_s : float
+        If nobody waits: when it came.
 
     Attributes
     ----------
@@ -40,15 +42,30 @@ class Waiting:
         Whether its model is being read again: then nothing is done with it.
     """
 
-    __slots__ = ("aside", "asker", "counted", "ended", "key", "number", "pending", "rows", "rows_id", "size_bytes")
+    __slots__ = (
+        "aside",
+        "asker",
+        "counted",
+        "ended",
+        "key",
+        "number",
+        "pending",
+        "rows",
+        "rows_id",
+        "since_s",
+        "size_bytes",
+    )
 
-    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0) -> None:
+    def __init__(
+        self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0, since_s: float = 0.0
+    ) -> None:
         self.pending = pending
         self.size_bytes = size_bytes
         self.asker = asker
         self.rows = pending.rows
         self.key = None if pending.key is None else pending.key.key
         self.number = number
+        self.since_s = since_s
         self.rows_id = ""
         self.ended = self.counted = self.aside = False
 

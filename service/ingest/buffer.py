@@ -12,6 +12,7 @@ the store knows, and if it stays away for longer than it would know it, they are
 
 import asyncio
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -49,6 +50,7 @@ _GATHER_MIN: Final = 4
 _AGAIN_S: Final = 1.0
 _AGAIN_FOR_S: Final = 240.0
 """Less than the five minutes for which a store knows a commit again."""
+_TOO_LONG: Final = "the store was away for too long"
 
 
 class BufferFullError(DriftlineError):
@@ -80,8 +82,11 @@ class CommitBuffer:
         So long rows wait for others if nobody waits for them.
     again_for_s : float
         For so long rows that may have arrived are sent again: less than the store knows a commit for.
+    keyed_for_s : callable
+        For so long rows that have a key wait, if their sender does not: a repeat of theirs that went another way is known to the
+        store for longer. Asked each time.
     monotonic_s : callable
-        What is sent again is timed by it.
+        What waits, or is sent again, is timed by it.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class CommitBuffer:
         tallied: bool = False,
         linger_s: float = _LINGER_S,
         again_for_s: float = _AGAIN_FOR_S,
+        keyed_for_s: Callable[[], float] = lambda: math.inf,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rounds = Rounds(store, registry, watcher, on_commit, self._back, tallied=tallied)
@@ -110,6 +116,7 @@ class CommitBuffer:
         """Rows that were acknowledged on receipt and sent, when the store was not there."""
         self._linger_s = linger_s
         self._again_for_s = again_for_s
+        self._keyed_for_s = keyed_for_s
         self._kept_since_s = self._again_at_s = 0.0
         self._rows = 0
         self._bytes = 0
@@ -179,7 +186,7 @@ class CommitBuffer:
     def offer(self, pending: Pending, size_bytes: int) -> bool:
         """Take rows whose sender does not wait for the commit; False if there is no room, and they are dropped."""
         try:
-            self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, None, next(self._numbers)))
+            self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, None, next(self._numbers), self._monotonic_s()))
         except BufferFullError:
             self._watcher.dropped(pending.model, pending.rows)
             return False
@@ -254,9 +261,7 @@ class CommitBuffer:
                     await self._commit(kept, self._kept_since_s)
                 elif self._queue or (self._received and not self._kept):
                     await self._linger()
-                    group = self._take()
-                    if group:
-                        await self._commit(group, self._monotonic_s())
+                    await self._commit(self._take(), self._monotonic_s())
                 else:
                     break
 
@@ -271,6 +276,9 @@ class CommitBuffer:
     async def _commit(self, group: list[Waiting], since_s: float) -> None:
         """Commit a group that was first tried at a time."""
         started_s = self._monotonic_s()
+        group = self._in_time(group, started_s)
+        if not group:
+            return
         self._taken = group
         left = await self._rounds.commit(group)
         self._taken = []
@@ -283,6 +291,17 @@ class CommitBuffer:
         rows = sum(waiting.rows for waiting in group if waiting.counted)
         self._watcher.committed(rows, ended_s - started_s)
 
+    def _in_time(self, group: list[Waiting], now_s: float) -> list[Waiting]:
+        """A group without rows whose key may have been counted and forgotten meanwhile."""
+        until_s = now_s - self._keyed_for_s()
+        late = [one for one in group if one.asker is None and one.key is not None and one.since_s < until_s]
+        if not late:
+            return group
+        for waiting in late:
+            self._rounds.fail(waiting, StoreUnavailableError(_TOO_LONG))
+        self._let_go(late)
+        return [one for one in group if not one.ended]
+
     def _drop(self, left: list[Waiting]) -> None:
         """Give rows up; if the service is stopping while the store is away, all that were acknowledged on receipt."""
         more = list(self._received) if self._closing else []
@@ -290,7 +309,7 @@ class CommitBuffer:
             self._received.clear()
             self._let_go(more)
         for waiting in (*left, *more):
-            self._rounds.fail(waiting, StoreUnavailableError("the store was away for too long"))
+            self._rounds.fail(waiting, StoreUnavailableError(_TOO_LONG))
 
     def _back(self, waiting: Sequence[Waiting]) -> None:
         """Take requests back that were put aside, before those that came meanwhile."""

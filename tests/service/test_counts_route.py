@@ -119,6 +119,20 @@ def test_many_batches_neither_forget_keys_of_clients_nor_are_forgotten_for_them(
     run(scenario)
 
 
+def test_a_sidecar_hears_how_long_keys_are_known_and_holds_none_back_for_longer(tmp_path):
+    async def scenario():
+        async with (
+            serving(tmp_path, limits={"idempotency_retention": "2h"}) as centre,
+            beside(centre, tmp_path) as sidecar,
+        ):
+            await centre.model()
+            await sidecar.send(ROW)
+
+            assert sidecar.sidecar.buffer._keyed_for_s() == 3_600
+
+    run(scenario)
+
+
 def test_two_copies_at_the_same_time_are_counted_once(tmp_path):
     async def scenario():
         async with asked(tmp_path) as (centre, document):

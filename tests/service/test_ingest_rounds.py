@@ -522,6 +522,35 @@ def test_rows_that_were_kept_for_too_long_are_given_up_before_they_are_sent_agai
     assert played(scenario, monotonic_s=lambda: now_s[0]) == (5, [("a", 5)])
 
 
+def test_rows_whose_key_may_be_forgotten_before_they_are_counted_are_dropped():
+    now_s = [0.0]
+
+    async def scenario(scene):
+        scene.store.ill = True
+        for rows, key in ((3, "first"), (2, None)):
+            assert scene.buffer.offer(pending("a", rows, key), 0)
+
+        async def tried():
+            return scene.watched.failures
+
+        await until(tried)
+        now_s[0] = 50.0
+        assert scene.buffer.offer(pending("a", 4, "later"), 0)
+        assert scene.buffer.offer(pending("b", 8), 0)
+        now_s[0] = 120.0
+        scene.store.ill = False
+        scene.buffer._wake.set()
+
+        async def settled():
+            return scene.buffer.rows == 0
+
+        await until(settled)
+        return scene.watched.drops, await scene.rows("a"), await scene.rows("b")
+
+    kept = {"monotonic_s": lambda: now_s[0], "keyed_for_s": lambda: 100.0}
+    assert played(scenario, **kept) == ([("a", 3)], 6, 8)
+
+
 @pytest.mark.parametrize("error", [StoreUnavailableError("away"), RuntimeError("unreadable")])
 def test_a_model_that_cannot_be_read_again_makes_no_other_count_twice(error):
     async def scenario(scene):

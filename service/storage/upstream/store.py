@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from service.errors import PayloadError, StoreUnavailableError
-from service.ports import Clock, Commit, Committed, ModelRow, Progress, Turn
+from service.ports import TURNS_KEPT_US, Clock, Commit, Committed, ModelRow, Progress, Turn
 from service.storage.upstream.centre import IN_DOUBT, Centre, Heard, Patience
 from service.storage.upstream.clock import CentreClock
 from service.storage.wire import (
@@ -82,6 +82,7 @@ class UpstreamStore:
         self._turns = 0
         self._last_again: dict[str, tuple[str, int]] = {}
         self.sent_at_us: int | None = None
+        self.keys_kept_us: int = TURNS_KEPT_US
 
     @property
     def up(self) -> bool | None:
@@ -133,6 +134,7 @@ class UpstreamStore:
             return None
         document = self._read(heard, CountingDocument)
         self._centre_clock.told(document.now_us, heard.asked_us, heard.heard_us)
+        self.keys_kept_us = document.keys_kept_us
         self._asked.add(model)
         self._know(model, document.progress)
         return document.row()
