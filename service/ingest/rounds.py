@@ -116,13 +116,12 @@ class Rounds:
                 if waiting.asker is not None and not waiting.aside:
                     self.fail(waiting, error)
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
-            if len(group) > 1:
-                left = [one for one in group if not (one.ended or one.aside)]
-                for one in left:
-                    one.rows_id = ""  # each is known by itself now
-                return [one for some in left for one in await self.commit([some])]
+            parts = _parts(group)
+            if len(parts) > 1:
+                return [one for part in parts for one in await self.commit(part)]
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
-            self.fail(group[0], error)
+            for one in (one for part in parts for one in part):
+                self.fail(one, error)
         return [waiting for waiting in group if not (waiting.ended or waiting.aside)]
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
@@ -258,6 +257,17 @@ def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting
             seen.add(one.key)
         first.append(one)
     return first, again
+
+
+def _parts(group: Sequence[Waiting]) -> list[list[Waiting]]:
+    """What is left of a group, commit by commit; if it is of one, each request by itself."""
+    left = sorted((one for one in group if not (one.ended or one.aside)), key=_commit_of)
+    parts = [list(some) for _, some in groupby(left, key=_commit_of)]
+    if len(parts) != 1:
+        return parts  # those that the store may have already are known by their rows as before
+    for one in left:
+        one.rows_id = ""
+    return [[one] for one in left]
 
 
 async def _counted(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> Counted:

@@ -499,6 +499,31 @@ def test_rows_that_may_have_been_counted_are_known_again_when_others_of_theirs_h
     assert played(scenario) == (5, [("a", 3)])
 
 
+def test_rows_that_may_have_been_counted_are_known_again_when_those_of_another_model_break():
+    async def scenario(scene):
+        lossy(scene.store._store)
+        for model, rows in (("a", 5), ("b", 3), ("b", 4)):
+            assert scene.buffer.offer(pending(model, rows), 0)
+
+        async def sent():
+            return scene.watched.failures
+
+        await until(sent)
+
+        def breaks(_name):
+            raise RuntimeError("cannot be counted any more")
+
+        object.__setattr__(scene.registry.get("a"), "version", breaks)
+
+        async def settled():
+            return scene.buffer.rows == 0
+
+        await until(settled)
+        return await scene.rows("a"), await scene.rows("b"), scene.watched.drops
+
+    assert played(scenario) == (5, 7, [("a", 5)])
+
+
 def test_rows_that_were_kept_for_too_long_are_given_up_before_they_are_sent_again():
     now_s = [1_000.0]
 
