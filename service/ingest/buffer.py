@@ -229,12 +229,13 @@ class CommitBuffer:
 
     def _take(self) -> list[Waiting]:
         group: list[Waiting] = []
+        aside = self._rounds.aside
         rows = size_bytes = 0
         self._received_first = not self._received_first  # where there is more than one commit takes, they take turns
         queues = (self._received, self._queue) if self._received_first else (self._queue, self._received)
         for queue in (self._queue,) if self._kept else queues:
             while queue:
-                if self._rounds.aside.takes(queue[0]):
+                if aside.takes(queue[0]):
                     queue.popleft()
                     continue
                 rows += queue[0].rows

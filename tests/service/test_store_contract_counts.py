@@ -213,18 +213,13 @@ async def test_marks_belong_to_their_model(place):
 async def test_a_turn_is_counted_once_and_none_behind_a_later_one(place):
     epoch = await made(place.store)
 
-    statuses = [
-        await status_of(place.store, commit(epoch, delta(), turn=turn(number)), commit(epoch, turn=turn(number)))
-        for number in (1, 2, 7, 6, 2**53 - 1, 10, 9)
-    ]
+    counted = []
+    for number in (1, 2, 7, 6, 2**53 - 1, 10, 9):
+        once, again = await status_of(place.store, *[commit(epoch, delta(), turn=turn(number))] * 2)
+        assert again == "passed"
+        counted += [number] if once == "committed" else []
 
-    assert (
-        statuses
-        == [["committed", "passed"]] * 3
-        + [["passed", "passed"]]
-        + [["committed", "passed"]]
-        + [["passed", "passed"]] * 2
-    )
+    assert counted == [1, 2, 7, 2**53 - 1]
     assert await total_of(place.store) == [4, 0, 0]
 
 
