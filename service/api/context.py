@@ -28,6 +28,7 @@ class ControlLimits:
     rows_exposed_min: int = 10
     json_bytes_max: int = 4 << 20
     reference_bytes_max: int = 512 << 20
+    keys_kept_s: int = 86_400
     read_timeout_s: float = 30.0
     body_timeout_s: float = 60.0
 

@@ -38,10 +38,10 @@ __all__ = ["Sidecar"]
 _VERSION: Final = version_of("driftline")
 _KEY_VARIABLE: Final = "DRIFTLINE_STORE_KEY"
 _AGAIN_FOR_S: Final = 12 * 3600.0
-"""Half as long as a centre remembers batches by default (`limits.idempotency_retention`)."""
+"""Half as long as a centre remembers a sender after its last batch (`service.ports.TURNS_KEPT_US`)."""
 
 _LINGER_S: Final = 0.5
-"""Two batches a second, where nobody waits for them: each is remembered at the centre, beside those of all other sidecars."""
+"""Two batches a second, where nobody waits for them: each is a commit at the centre, beside those of all other sidecars."""
 
 _US_PER_S: Final = 1_000_000
 
@@ -80,6 +80,7 @@ class Sidecar:
             tallied=True,
             linger_s=_LINGER_S,
             again_for_s=_AGAIN_FOR_S,
+            keyed_for_s=lambda: store.keys_kept_us / _US_PER_S / 2,
         )
         access = key_ring(settings)
         self.context = SidecarContext(
@@ -90,6 +91,7 @@ class Sidecar:
             metrics=self._metrics,
             info={"version": _VERSION},
             standing=self._standing,
+            centre=settings.store.place,
         )
         inferences = Inferences(
             registry=self.registry,

@@ -156,7 +156,12 @@ class RedisStore:
         return await counts.progress_of_all(self._server, await self._models(), self._progress)
 
     async def sweep(
-        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+        self,
+        keepings: Sequence[Keeping],
+        marks_before_us: int,
+        marks_max: int,
+        deliveries_before_us: int | None = None,
+        turns_before_us: int | None = None,
     ) -> Swept:
         """Expire, evict, fold, coarsen; a pane that cannot be read is told of when all the others are done."""
         server = self._server
@@ -164,6 +169,7 @@ class RedisStore:
         folding = Folding(server=server, merge=self._merge, errors=[])
         names = await self._models()
         evicted = await dropping.evict_marks(server, names, marks_before_us, marks_max)
+        evicted += await dropping.forget_senders(server, names, turns_before_us, marks_max)
         folded = await folding.fold(names)
         coarsened = await folding.coarsen(keepings)
         if deliveries_before_us is not None:
