@@ -98,7 +98,7 @@ def unresolvable(_server):
 @contextlib.contextmanager
 def loading(server):
     with server.client() as client:
-        for number in range(300):
+        for number in range(3_000):  # a minute, unless it is told to hurry
             client.set(f"filler{number}", os.urandom(2_000))
         client.save()
     server.kill()
@@ -106,10 +106,15 @@ def loading(server):
     slowly = [word for name, value in slow.items() for word in (f"--{name.replace('_', '-')}", value)]
     options = server.options()
     server.options = lambda: [*options, *slowly]
-    loads = threading.Thread(target=server.start)  # waits until it has loaded
+    loads = threading.Thread(target=server.start, daemon=True)  # waits until it has loaded
     loads.start()
-    yield server.url, "Redis is still loading its data", loads.join
-    loads.join()
+
+    def hurry():
+        with server.client() as client:
+            client.config_set("key-load-delay", 0)
+        loads.join()
+
+    yield server.url, "Redis is still loading its data", hurry
 
 
 @contextlib.contextmanager
