@@ -48,6 +48,8 @@ class Context:
     limits: ControlLimits
     rules: Callable[[LiveModel], Rules]
     targets: frozenset[str]
+    begun: Callable[[], None]
+    """Returns once requests can be answered; raises `StoreUnavailableError` with the reason until then."""
     ready: Callable[[], Awaitable[str | None]]
     """Why the service is not ready; None if it is."""
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]]

@@ -63,6 +63,8 @@ class Counts(RawRoute):
     buffer : CountsBuffer
     access : Access
     limits : CountsLimits
+    begun : callable
+        Returns once requests can be answered; raises `StoreUnavailableError` until then.
     unknown : callable
         Makes a model that nobody has declared, or returns None where that is not allowed.
     observe : callable
@@ -77,10 +79,11 @@ class Counts(RawRoute):
         buffer: CountsBuffer,
         access: Access,
         limits: CountsLimits,
+        begun: Callable[[], None],
         unknown: Callable[[str], Awaitable[LiveModel | None]],
         observe: Callable[[str, int, float], None],
     ) -> None:
-        super().__init__(ROUTE, access, observe)
+        super().__init__(ROUTE, access, begun, observe)
         self._store = store
         self._registry = registry
         self._buffer = buffer

@@ -30,6 +30,7 @@ class SidecarContext:
 
     access: Access
     limits: ControlLimits
+    begun: Callable[[], None]
     ready: Callable[[], Awaitable[str | None]]
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]]
     info: dict[str, Any]
@@ -52,4 +53,4 @@ def sidecar_application(
 ) -> Front:
     """The whole sidecar as one ASGI application; `observe` is told of the route, the status and the seconds of each request."""
     plane = control_plane(context, version, (operations, page, _elsewhere), (ROUTE,))
-    return Front((inferences,), Guard(plane, context.access, context.limits, observe), inferences.at_once)
+    return Front((inferences,), Guard(plane, context, observe), inferences.at_once)

@@ -71,7 +71,7 @@ class Sidecar:
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False
         self._started = False
-        self.following = Following(self.registry, rng, self.relaying.store_failed, on_gone=self._forget)
+        self.following = Following(self.registry, store.check, rng, self.relaying.store_failed, on_gone=self._forget)
         self.buffer = CommitBuffer(
             store,
             self.registry,
@@ -86,6 +86,7 @@ class Sidecar:
         self.context = SidecarContext(
             access=access,
             limits=control_limits(limits),
+            begun=_begun,
             ready=self._not_ready,
             metrics=self._metrics,
             info={"version": _VERSION},
@@ -98,6 +99,7 @@ class Sidecar:
             schemas=self._schemas,
             clock=store.clock,
             access=access,
+            begun=_begun,
             unknown=self._unknown,
             observe=self.relaying.requested,
         )
@@ -204,3 +206,7 @@ class Sidecar:
         """How long the oldest row that waits has waited; 0 if none does."""
         oldest_us = self.buffer.oldest_us
         return 0.0 if oldest_us is None else max(0.0, (self.store.clock.now_us() - oldest_us) / _US_PER_S)
+
+
+def _begun() -> None:
+    """A sidecar answers whether its centre is there or not: what it has fetched before, it counts by."""

@@ -42,12 +42,30 @@ _FILLER: Final = bytes(64 << 10)  # about two panes: with less left than that, t
 
 
 class RedisStore:
-    """A store in a Redis or Valkey, which any number of processes may share; made by `open`."""
+    """A store in a Redis or Valkey, which any number of processes may share; made by `at` or `open`."""
 
     def __init__(self, server: Server, merge_sketches: MergeSketches | None) -> None:
         self._server = server
         self._progress: counts.Known = {}
         self._merge: Merge = partial(codec.merge, merge_sketches=merge_sketches)
+
+    @classmethod
+    def at(
+        cls,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        connecting: Connecting | None = None,
+        merge_sketches: MergeSketches | None = None,
+    ) -> Self:
+        """As `open` makes it, and connected to when it is first used, which may be later than it is there.
+
+        Raises
+        ------
+        StoreUnavailableError
+            A file with a certificate or key cannot be read.
+        """
+        return cls(Server.at(url, clock, connecting or Connecting()), merge_sketches)
 
     @classmethod
     async def open(
