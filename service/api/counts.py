@@ -20,7 +20,7 @@ from service.api.response import Response
 from service.ingest.decode import Encoding
 from service.ingest.gathering import CountsBuffer
 from service.ingest.reached import Reached
-from service.ingest.sent import AnotherClockError, commit_of, identity_of
+from service.ingest.sent import NO_EPOCH, AnotherClockError, commit_of, identity_of
 from service.ports import LEARNING, Commit, Committed, CountsStore
 from service.registry.models import LiveModel, Registry
 from service.storage.wire import (
@@ -100,10 +100,10 @@ class Counts(RawRoute):
         document = await self._read(body, encoding)
         live = await self._live(model, document.epoch)
         now_us = await self._store.now_us()
-        commit = await self._commit_of(live, document, now_us, len(body))
+        commit, conflict = await self._commit_of(live, document, now_us, len(body))
         committed = await self._buffer.commit(commit, len(body))
         if committed.status == "stale":
-            raise Problem(409, _CONFLICT)
+            raise Problem(409, conflict)
         return _written(await self._answer(live, commit, committed=committed, now_us=now_us))
 
     async def _read(self, body: bytes, encoding: Encoding) -> CountsDocument:
@@ -125,16 +125,19 @@ class Counts(RawRoute):
             raise Problem(404, "no such model")
         return live
 
-    async def _commit_of(self, live: LiveModel, document: CountsDocument, now_us: int, size_bytes: int) -> Commit:
+    async def _commit_of(
+        self, live: LiveModel, document: CountsDocument, now_us: int, size_bytes: int
+    ) -> tuple[Commit, str]:
+        """A batch for the store, and why it is a conflict if the store does not take it."""
         if live.epoch != document.epoch:
-            return identity_of(live.model, document)
+            return identity_of(live.model, document, document.epoch), _CONFLICT
         try:
             sketches = any(delta.reference_id == LEARNING for delta in document.deltas)  # few bytes may be much to read
             if size_bytes <= _INLINE_BYTES_MAX and not sketches:
-                return commit_of(live, document, now_us)
-            return await asyncio.to_thread(commit_of, live, document, now_us)
+                return commit_of(live, document, now_us), _CONFLICT
+            return await asyncio.to_thread(commit_of, live, document, now_us), _CONFLICT
         except AnotherClockError as error:
-            raise Problem(409, str(error)) from None
+            return identity_of(live.model, document, NO_EPOCH), str(error)
 
     async def _answer(self, live: LiveModel, commit: Commit, *, committed: Committed, now_us: int) -> CountsAnswer:
         if committed.status == "committed":

@@ -24,9 +24,12 @@ from service.storage.codec import entries, unwrap_sketch
 from service.storage.wire import CountsDelta, CountsDocument
 from service.windows.zones import MAX_US, US_PER_HOUR, US_PER_S
 
-__all__ = ["AnotherClockError", "commit_of", "identity_of"]
+__all__ = ["NO_EPOCH", "AnotherClockError", "commit_of", "identity_of"]
 
 _REASONS: Final = frozenset({*REASONS, "unreadable"})
+
+NO_EPOCH: Final = 0
+"""Which no model ever has: what names it is looked up, and not counted."""
 
 _HEADER_BYTES_MAX: Final = 64 << 20
 """What the names and categories of a sketch may inflate to."""
@@ -36,9 +39,9 @@ class AnotherClockError(DriftlineError):
     """Rows were counted by a clock that is ahead of this one."""
 
 
-def identity_of(model: str, document: CountsDocument) -> Commit:
-    """What a batch is recognised by, without its counts: of an older epoch they could not be counted, but may have been."""
-    return Commit(model=model, epoch=document.epoch, deltas=(), marks=_marks(document), turn=document.turn)
+def identity_of(model: str, document: CountsDocument, epoch: int) -> Commit:
+    """What a batch is recognised by, without its counts: as they are they cannot be counted now, but may have been."""
+    return Commit(model=model, epoch=epoch, deltas=(), marks=_marks(document), turn=document.turn)
 
 
 def commit_of(model: LiveModel, document: CountsDocument, now_us: int) -> Commit:

@@ -195,6 +195,19 @@ def test_a_batch_that_was_counted_is_known_whatever_epoch_it_names(tmp_path):
     run(scenario)
 
 
+def test_a_batch_that_was_counted_is_known_when_the_clock_was_set_back(tmp_path):
+    async def scenario():
+        async with asked(tmp_path) as (centre, document):
+            await post(centre, document)
+            centre.clock.us -= HOUR_US
+
+            assert (await post(centre, document)).json()["duplicate"]
+            problem_in(await post(centre, document | {"number": document["number"] + 1}), 409)
+            assert await centre.rows() == 10
+
+    run(scenario)
+
+
 def counted(counts, n_bins):
     vector = np.zeros(n_bins, dtype=np.int64)
     vector[: len(counts)] = counts
