@@ -31,7 +31,6 @@ MODEL_KEYS: Final = (
     "mark_order",
     "evaluations",
     "evaluation_names",
-    "evaluation_order",
     "evaluation_ends",
     "alerts",
     "episodes",

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from service.ports import Delivery, DeliveryState, OutboxNotice, Settled
-from service.storage.redis import index, keys
+from service.storage.redis import drawing, index, keys
 from service.storage.redis.server import Given, Server
 
 __all__ = [
@@ -52,8 +52,7 @@ async def enqueue(server: Server, notices: Sequence[OutboxNotice]) -> None:
     if not notices:
         return
     await index.enlist(server, "outbox", (notice.model for notice in notices))
-    wanted = {"epochs": 0, "numbers": len(notices), "sequences": 0}
-    _, _, number, _ = await server.write("draw", keys.ALL, wanted)
+    number = await drawing.numbers(server, len(notices))
     by_model: dict[str, list[Given]] = defaultdict(list)
     for notice, given in zip(notices, notices_given(notices, number), strict=True):
         by_model[notice.model].append(given)

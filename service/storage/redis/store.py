@@ -217,10 +217,6 @@ class RedisStore:
         """Write a step, unless something that it relied on has changed."""
         return await records.record(self._server, record)
 
-    async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-        """Recorded after a sequence number, in that order."""
-        return await reading.after(self._server, sequence, limit)
-
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int
     ) -> Sequence[EvaluationRow]:

@@ -11,7 +11,7 @@ if answered then
 end
 local answer = operation()
 if call('HEXISTS', key('row'), 'epoch') == 1 then
-  call('HINCRBY', key('row'), 'changes', 1) -- so that readers need not read what is as it was
+  drawn(key('row'), 'changes') -- so that readers need not read what is as it was
 end
 if keeps_ticket then
   call('SET', ticket, cmsgpack.pack(answer), 'PX', TICKETS_KEPT_MS)
