@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import pytest
 from redis_cluster import RedisCluster
@@ -108,11 +109,60 @@ def test_a_write_that_no_replica_has_is_not_acknowledged_where_that_is_asked_for
         async with opened(watched.url, replicas_acknowledge=1) as store:
             epoch = await made(store)
             await store.commit([commit(epoch, delta())])
-            with paused(watched.replica), pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
-                await store.commit([commit(epoch, delta())])
+            with paused(watched.replica):
+                for call in (store.commit([commit(epoch, delta())]), store.check()):
+                    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                        await call
             await store.commit([commit(epoch, delta())])
+            await store.check()
 
     asyncio.run(scenario())
+
+
+def named(epoch):
+    """A commit that is known again by the name of its rows."""
+    return replace(commit(epoch, delta()), rows_id="these")
+
+
+def marked(epoch):
+    """A commit that is known again by its mark."""
+    return commit(epoch, delta(), marks=[mark()])
+
+
+@pytest.mark.parametrize("known_again", [named, marked])
+def test_a_repeat_is_not_acknowledged_before_a_replica_has_what_was_done_the_first_time(watched, known_again):
+    async def scenario():
+        url = watched.primary.url
+        async with opened(url, replicas_acknowledge=1) as one, opened(url, replicas_acknowledge=1) as other:
+            epoch = await made(one)
+            await one.commit([commit(epoch, delta())])  # the script is known
+            with paused(watched.replica):
+                for store in (one, other, other):
+                    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                        await store.commit([known_again(epoch)])
+            (again,) = await other.commit([known_again(epoch)])
+            return again.status, await total_of(one)
+
+    assert asyncio.run(scenario()) == ("committed" if known_again is named else "duplicate", [2, 0, 0])
+
+
+def test_a_write_that_is_sent_again_on_another_connection_waits_for_replicas_like_the_first(watched):
+    async def scenario():
+        url = watched.primary.url
+        async with opened(url, replicas_acknowledge=1) as one, opened(url, replicas_acknowledge=1) as other:
+            epoch = await made(one)
+            given = {"known": str(epoch), "epoch": str(epoch + 1), "owner": "api", "configuration": b"{}"}
+            write = [(keys.model("m"), given, "a-ticket")]
+            with paused(watched.replica):
+                for store in (one, other):
+                    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                        await store._server._run("put_model", write)
+            return await other._server._run("put_model", write), await other.epochs(), epoch
+
+    answers, epochs, epoch = asyncio.run(scenario())
+
+    assert answers == [1]
+    assert epochs == {"m": epoch + 1}
 
 
 def test_sentinels_that_know_no_such_primary_are_told_of(watched):

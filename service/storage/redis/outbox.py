@@ -127,10 +127,8 @@ async def targets_disabled(server: Server) -> Mapping[str, str]:
 
 async def set_target_disabled(server: Server, target: str, reason: str | None) -> None:
     """Disable a target, or enable it again (None)."""
-    if reason is None:
-        await server.command("HDEL", _TARGETS, target)
-    else:
-        await server.command("HSET", _TARGETS, target, reason)
+    given = {"target": target} if reason is None else {"target": target, "reason": reason}
+    await server.write("set_target_disabled", keys.ALL, given)
 
 
 async def _claim(server: Server, chosen: Sequence[tuple[str, bytes]], owner: str, until_us: int) -> Sequence[Delivery]:

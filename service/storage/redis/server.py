@@ -104,6 +104,11 @@ class Server:
         async with self._call():
             return await self._client.execute_command(*parts)
 
+    async def written(self, *parts: str | bytes | int) -> None:
+        """Send a command that writes whenever it is sent, until as many replicas have it as must."""
+        async with self._call():
+            _raised(await self._acknowledged([parts], self._connecting.replicas_acknowledge))
+
     async def commands(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Answers to commands that may be sent twice, each of its own moment."""
         self._alive()

@@ -103,7 +103,7 @@ class RedisStore:
 
     async def check(self) -> None:
         """Return if the store can be written to."""
-        await self._server.command("SET", _HEALTH, _FILLER, "PX", _HEALTH_KEPT_MS)
+        await self._server.written("SET", _HEALTH, _FILLER, "PX", _HEALTH_KEPT_MS)
 
     async def close(self) -> None:
         """Let go of the connections."""

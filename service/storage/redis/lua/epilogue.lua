@@ -7,6 +7,7 @@ end
 local ticket = key('ticket:' .. ARGV[2])
 local answered = call('GET', ticket)
 if answered then
+  call('PEXPIRE', ticket, TICKETS_KEPT_MS) -- a write: replicas that do not have the first one are waited for
   return cmsgpack.unpack(answered)
 end
 local answer = operation()
