@@ -654,6 +654,22 @@ def test_a_key_may_do_what_it_was_given_for(presented, scope, model, answer):
     assert RING.allowed(presented, scope, model) == answer
 
 
+@pytest.mark.parametrize(
+    ("presented", "scope", "answer"),
+    [
+        ("one", "ingest", "ok"),
+        ("one", "read", "forbidden"),
+        ("two", "read", "ok"),
+        ("two", "ingest", "forbidden"),
+        ("four", "read", "unknown"),
+        ("", "read", "unknown"),
+        (None, "read", "unknown"),
+    ],
+)
+def test_whether_a_key_may_do_something_with_any_model_does_not_depend_on_which(presented, scope, answer):
+    assert RING.scoped(presented, scope) == answer
+
+
 def test_without_keys_everybody_may_only_where_it_was_said():
     assert KeyRing([]).allowed(None, "read", None) == "unknown"
     assert KeyRing([], anonymous=True).allowed(None, "admin", None) == "ok"
