@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from redis_server import RedisServer, shared_server
+from redis_server import NEWEST, RedisServer, oldest, shared_server
 from stores import PANE_US, FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
 
 from service.errors import StoreUnavailableError
@@ -205,6 +205,41 @@ def test_a_full_server_refuses_and_nothing_is_written(server):
         return await total_of(store), await store.marks("m", ["k"])
 
     assert run(scenario, url=server.url) == ([0, 0, 0], [])
+
+
+REFUSALS = {
+    "the memory of Redis is full": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    "not enough replicas": (
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+    ),
+    "is a replica, and read-only": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "does not permit this user": (("ACL", "SETUSER", "default", "-rpush"), ("ACL", "SETUSER", "default", "+rpush")),
+    "something else writes to this Redis": (("RENAME", "counts", f"{keys.model('m')}row"), ("ECHO", "")),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+@pytest.mark.parametrize("program", [lambda: NEWEST, oldest])
+def test_a_server_that_refuses_is_told_of_by_its_reason_also_from_within_a_script(program, reason):
+    server = RedisServer(program=program())
+    spoil, mend = REFUSALS[reason]
+
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta())])
+        with server.client() as client:
+            client.set("counts", "of another program")
+            client.execute_command(*spoil)
+            with pytest.raises(StoreUnavailableError, match=reason) as caught:
+                await store.commit([commit(epoch, delta())])
+            client.execute_command(*mend)
+        return str(caught.value)
+
+    try:
+        assert "not known" not in run(scenario, url=server.url)
+    finally:
+        server.close()
 
 
 def test_a_password_that_is_missing_or_wrong_is_told_of(server):

@@ -1,5 +1,6 @@
 """What Redis and its client report, as what the service says: the one border at which their errors end."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,11 +39,17 @@ _BY_CODE: Final = {
     "LOADING": "Redis is still loading its data",
     "BUSY": "Redis is busy with a script",
     "NOPERM": "Redis does not permit this user what the store needs",
+    "ACL failure": "Redis does not permit this user what the store needs",
+    "The user executing": "Redis does not permit this user what the store needs",
+    "WRONGTYPE": "a key of the store is not of its kind: something else writes to this Redis",
     "NOAUTH": "Redis wants a user and a password",
     "CLUSTERDOWN": "the cluster of Redis is down, or has nobody for these keys",
     "MOVED": "this Redis is part of a cluster: wanted redis+cluster://",
 }
 """Of errors that the client does not tell apart, or that come out of a script."""
+
+# Redis 6.2 puts where it was in the script before it.
+_CODE: Final = re.compile(r"(?:^|\d: )-?(ACL failure|The user executing|[A-Z]+)\b")
 
 
 class TooFewReplicasError(StoreUnavailableError):
@@ -63,9 +70,11 @@ def translated() -> Iterator[None]:
     except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
         if _untrusted(error):
             raise StoreUnavailableError("the certificate of Redis is not trusted (see store.tls_ca_file)") from error
-        code = str(error).split(" ", 1)[0].strip("-:")
+        code = _CODE.search(str(error))
         reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
-        raise StoreUnavailableError(f"{_BY_CODE.get(code, reason)} ({type(error).__name__})") from error
+        raise StoreUnavailableError(
+            f"{_BY_CODE.get(code[1] if code else '', reason)} ({type(error).__name__})"
+        ) from error
 
 
 def _untrusted(error: BaseException | None) -> bool:
