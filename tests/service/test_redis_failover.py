@@ -174,6 +174,62 @@ def test_sentinels_that_know_no_such_primary_are_told_of(watched):
         asyncio.run(scenario())
 
 
+# --- a slot that moves from one server of a cluster to another
+
+
+class Moving:
+    """A slot on its way, key by key."""
+
+    def __init__(self, cluster, key):
+        self._cluster, self._source = cluster, cluster.node_of(key)
+        self._target = next(node for node in cluster.nodes if node is not self._source)
+        self._slot = asked(self._source, "CLUSTER", "KEYSLOT", key)
+        self._set_on(self._target, "IMPORTING", self._source)
+        self._set_on(self._source, "MIGRATING", self._target)
+
+    def move(self, share):
+        """Move a share of the keys that have not been moved yet."""
+        names = asked(self._source, "CLUSTER", "GETKEYSINSLOT", self._slot, 1_000)
+        for name in names[: int(len(names) * share)]:
+            asked(self._source, "MIGRATE", "127.0.0.1", self._target.port, name, 0, 2_000)
+
+    def finish(self):
+        for node in (self._target, self._source, *self._cluster.nodes):
+            self._set_on(node, "NODE", self._target)
+
+    def _set_on(self, server, state, other):
+        asked(server, "CLUSTER", "SETSLOT", self._slot, state, asked(other, "CLUSTER", "MYID"))
+
+
+def asked(server, *parts):
+    with server.client() as client:
+        return client.execute_command(*parts)
+
+
+def test_a_model_whose_slot_is_moved_is_not_there_for_a_while_and_then_it_is_whole():
+    cluster = RedisCluster()
+
+    async def scenario():
+        async with opened(cluster.url) as store:
+            epoch = await made(store)
+            one = commit(epoch, delta())
+            await store.commit([one])
+            moving = Moving(cluster, keys.model("m"))
+            for share in (0, 0.5, 1):
+                moving.move(share)
+                for call in (store.commit([one]), store.commit([one, one]), store.model("m"), total_of(store)):
+                    with pytest.raises(StoreUnavailableError, match="moving the keys"):
+                        await call
+            moving.finish()
+            await store.commit([one])
+            return await total_of(store)
+
+    try:
+        assert asyncio.run(scenario()) == [2, 0, 0]
+    finally:
+        cluster.close()
+
+
 # --- with the service
 
 

@@ -41,6 +41,8 @@ _BY_CODE: Final = {
     "NOPERM": "Redis does not permit this user what the store needs",
     "ACL failure": "Redis does not permit this user what the store needs",
     "The user executing": "Redis does not permit this user what the store needs",
+    "TRYAGAIN": "the cluster of Redis is moving the keys to another server",
+    "TTL": "the cluster of Redis is moving the keys to another server",
     "WRONGTYPE": "a key of the store is not of its kind: something else writes to this Redis",
     "NOAUTH": "Redis wants a user and a password",
     "CLUSTERDOWN": "the cluster of Redis is down, or has nobody for these keys",

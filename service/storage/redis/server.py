@@ -32,6 +32,10 @@ COPYING: Final = "being copied to"
 """In the place of the number of a layout, so that no service opens what is not whole yet."""
 
 _PIPELINE_MAX: Final = 500
+_KEYS: Final = 2
+"""Two keys that never are: while a cluster moves their slot, all servers refuse (TRYAGAIN) what names several of which one is
+missing. With one key a script would run where only some of the others have arrived."""
+
 _LATER: Final = "the keys in this Redis are of a later version of Driftline"
 _UNFINISHED: Final = "this Redis is being copied to, or a copy was not finished: `driftline store copy` goes on with it"
 _CLOSED: Final = "the store is closed"
@@ -165,11 +169,11 @@ class Server:
         source, digest = _source(script)
         packed = [_arguments(prefix, ticket, now, *pack(given)) for prefix, given, ticket in calls]
         awaited = self._connecting.replicas_acknowledge if any(ticket for _, _, ticket in calls) else 0
-        answers = await self._acknowledged([("EVALSHA", digest, 1, *one) for one in packed], awaited)
+        answers = await self._acknowledged([("EVALSHA", digest, _KEYS, *one) for one in packed], awaited)
         # A server that was started anew has no scripts.
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            again = await self._acknowledged([("EVAL", source, 1, *packed[i]) for i in unknown], awaited)
+            again = await self._acknowledged([("EVAL", source, _KEYS, *packed[i]) for i in unknown], awaited)
             for i, answer in zip(unknown, again, strict=True):
                 answers[i] = answer
         return _raised(answers)
@@ -211,7 +215,7 @@ class Server:
 
 
 def _arguments(prefix: str, ticket: str, now: str, packed: bytes, *blobs: bytes) -> Sequence[str | bytes]:
-    return prefix, packed, ticket, now, *blobs
+    return prefix, f"{prefix}none", packed, ticket, now, *blobs
 
 
 def _raised(answers: list[Any]) -> list[Any]:
