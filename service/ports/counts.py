@@ -141,10 +141,11 @@ class Committed:
 
     `committed`: all of it is in the store. Otherwise nothing is: `duplicate` (some marks were known; they are in `known`,
     as they were stored), `stale` (the model's epoch has moved on, or the model is gone), `refused` (a store that judges what it
-    is sent will never take this, for a `reason`).
+    is sent will never take this, for a `reason`). Or nobody knows: `unavailable` (the part of the store that has the model does
+    not answer, or refuses, for a `reason`).
     """
 
-    status: Literal["committed", "duplicate", "stale", "refused"]
+    status: Literal["committed", "duplicate", "stale", "refused", "unavailable"]
     known: Sequence[Mark] = ()
     reason: str = ""
 
@@ -245,7 +246,8 @@ class CountsStore(Protocol):
         """Add counts and marks; advance each version's newest event time; touch evaluated base windows.
 
         Each commit is all or nothing; together they may share one transaction. A delta whose base window starts before
-        the version's `evaluated_until_us` makes that window dirty, once more each time.
+        the version's `evaluated_until_us` makes that window dirty, once more each time. `StoreUnavailableError` is raised if
+        that is so of all of them.
         """
         ...
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ import pytest
 from redis_cluster import RedisCluster
 from redis_sentinel import Watched
 from serving import NDJSON, Process, encoded, reference_file, rows_of, wait_until
-from stores import commit, delta, made, mark, total_of
+from stores import commit, delta, made, mark, series, total_of
 
 from service.errors import StoreUnavailableError
 from service.storage.redis import Connecting, RedisStore, keys
 
 AWAY_S = 60
+PARTS_GO_ON = {"appendonly": "yes", "appendfsync": "always", "cluster_require_full_coverage": "no"}
+"""Of a cluster: by default it stops as a whole when a slot has no server."""
 
 
 @pytest.fixture
@@ -273,7 +276,7 @@ def test_a_service_works_through_a_failover(watched, tmp_path):
 
 
 def test_a_cluster_that_loses_a_server_keeps_the_models_of_the_others(tmp_path):
-    cluster = RedisCluster(appendonly="yes", appendfsync="always")
+    cluster = RedisCluster(**PARTS_GO_ON)
     try:
         there, elsewhere = _apart(cluster)
         models = dict.fromkeys((there, elsewhere), model_settings(tmp_path) | {"columns": {}})
@@ -285,11 +288,43 @@ def test_a_cluster_that_loses_a_server_keeps_the_models_of_the_others(tmp_path):
 
             wait_until(lambda: acknowledged(process, there, 1), AWAY_S, lambda: process.log)
             assert not acknowledged(process, elsewhere, 1)
+            seen_by = cluster.node_of(keys.ALL)
+            wait_until(lambda: cluster.state(seen_by)["cluster_slots_fail"] != "0", AWAY_S)
+            with ThreadPoolExecutor(20) as senders:  # rows of both go into one round
+                refused = [senders.submit(acknowledged, process, elsewhere, 2) for _ in range(10)]
+                taken = [senders.submit(acknowledged, process, there, number) for number in range(2, 12)]
+                assert all(one.result() for one in taken), process.log
+                assert not any(one.result() for one in refused)
 
             lost.start()
             wait_until(lambda: acknowledged(process, elsewhere, 1), AWAY_S, lambda: process.log)
             for model in models:
-                wait_until(lambda model=model: rows_in(process, model) == 2, AWAY_S, lambda: process.log)
+                rows = 12 if model == there else 2
+                wait_until(lambda model=model, rows=rows: rows_in(process, model) == rows, AWAY_S, lambda: process.log)
+    finally:
+        cluster.close()
+
+
+def test_a_commit_to_a_server_that_is_lost_leaves_no_doubt_of_those_to_the_others():
+    cluster = RedisCluster(**PARTS_GO_ON)
+
+    async def scenario():
+        there, elsewhere = _apart(cluster)
+        async with opened(cluster.url) as store:
+            epochs = {model: await made(store, model) for model in (elsewhere, there)}
+            both = [commit(epoch, delta(), model=model) for model, epoch in epochs.items()]
+            lost = cluster.node_of(keys.model(elsewhere))
+            lost.kill()
+            answers = [[one.status for one in await store.commit(both)] for _ in range(5)]
+            with pytest.raises(StoreUnavailableError):
+                await store.commit(both[:1])
+            total = await total_of(store, series(model=there))
+            lost.start()
+            await insisted(store, both[0])
+            return answers, total
+
+    try:
+        assert asyncio.run(scenario()) == ([["unavailable", "committed"]] * 5, [5, 0, 0])
     finally:
         cluster.close()
 
