@@ -9,6 +9,7 @@
     +-- PayloadError            stored counts or sketches that are corrupt, of a later version, or do not fit together
     +-- DecodeError             a request body that cannot be taken: the HTTP status, and what was wanted
     +-- StoreUnavailableError   the store cannot be reached, is full, or is read-only: try again later
+        +-- UnusableStoreError  the store is not ours, damaged, or refuses who we are: waiting alone does not help
 
 Texts never hold a value of a row. Adapters translate once, at their border, `from error`.
 """
@@ -25,6 +26,7 @@ __all__ = [
     "RowError",
     "StoreUnavailableError",
     "UnusableReferenceError",
+    "UnusableStoreError",
 ]
 
 
@@ -78,3 +80,7 @@ class DecodeError(DriftlineError):
 
 class StoreUnavailableError(DriftlineError):
     """The store cannot be reached, is full, or is read-only; nothing was written, and trying again later may help."""
+
+
+class UnusableStoreError(StoreUnavailableError):
+    """The store is of another layout, damaged, or refuses who we are: somebody has to change it, or the settings."""

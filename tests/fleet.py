@@ -17,7 +17,8 @@ class Wire(httpx.AsyncBaseTransport):
     """What lies between a sidecar and its centre.
 
     `cut` refuses connections. `lost` is the share of requests that arrive and whose answers do not; `again` that of requests
-    that arrive once more, long after they were answered. What is asked of a path that ends in `spoilt` is answered with nonsense.
+    that arrive once more, long after they were answered. What is asked of a path that ends in `spoilt` is answered with `nonsense`.
+    What is asked of a path that begins with one of `held` is not answered before its event is set.
     """
 
     def __init__(self, application, rng):
@@ -27,6 +28,9 @@ class Wire(httpx.AsyncBaseTransport):
         self.lost = 0.0
         self.again = 0.0
         self.spoilt = None
+        self.nonsense = httpx.Response(200, content=b"{}")
+        self.held = {}
+        self.holding = 0
         self.sent = []
         self._late = []
 
@@ -37,8 +41,13 @@ class Wire(httpx.AsyncBaseTransport):
         self.sent.append((request.method, request.url.path, body))
         answer = await self._inner.handle_async_request(request)
         content = await answer.aread()
+        for path, event in self.held.items():
+            if request.url.path.startswith(path):
+                self.holding += 1
+                await event.wait()
+                self.holding -= 1
         if self.spoilt is not None and request.url.path.endswith(self.spoilt):
-            return httpx.Response(200, content=b"{}")
+            return self.nonsense
         if request.method == "POST":
             if self._rng.random() < self.again:
                 self._late.append(request)

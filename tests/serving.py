@@ -293,10 +293,15 @@ def free_port():
 
 
 class Process:
-    """`python -m service serve` on a free port, until the end of the block; `within` is a command that it is run by."""
+    """`python -m service serve` on a free port, until the end of the block; `within` is a command that it is run by.
 
-    def __init__(self, folder: Path, *, environment=None, on=None, host="127.0.0.1", within=(), **sections):
-        self.folder, self.port, self.host = folder, free_port(), host
+    The block begins when `awaits` is answered with 200.
+    """
+
+    def __init__(
+        self, folder: Path, *, environment=None, on=None, host="127.0.0.1", within=(), awaits="/readyz", **sections
+    ):
+        self.folder, self.port, self.host, self._awaits = folder, free_port(), host, awaits
         self._log = folder / "log.txt"
         config = folder / "driftline.yaml"
         config.write_text(yaml.safe_dump(sections))
@@ -310,7 +315,7 @@ class Process:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment)
         self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", timeout=60, trust_env=False)
         try:
-            wait_until(self._ready, READY_WITHIN_S, lambda: self.log)
+            wait_until(self._answers, READY_WITHIN_S, lambda: self.log)
         except BaseException:
             self.__exit__()
             raise
@@ -334,10 +339,18 @@ class Process:
     def pid(self):
         return self._process.pid
 
-    def _ready(self):
+    def _answers(self):
         assert self._process.poll() is None, self.log
         with contextlib.suppress(httpx.TransportError):
-            return self.client.get("/readyz").status_code == 200
+            return self.client.get(self._awaits).status_code == 200
+
+    def ready(self):
+        return self.client.get("/readyz").status_code == 200
+
+    def ended(self, within_s, number=signal.SIGTERM):
+        """Its exit code, once it was told to end."""
+        self._process.send_signal(number)
+        return self._process.wait(within_s)
 
     def model(self, model="m", version="1", **kept):
         answer = self.client.post(

@@ -18,6 +18,7 @@ from service.ports import (
     Record,
     ReferenceRow,
     Series,
+    Turn,
 )
 from service.storage import codec
 from service.storage.memory import MemoryStore
@@ -137,10 +138,14 @@ def mark(key="k", digest=b"d", answer=b"a"):
     return Mark(key=key, digest=digest, answer=answer)
 
 
-def commit(epoch, *deltas, model="m", marks=(), newest_us=None):
+def turn(number, sender="s"):
+    return Turn(sender=sender, number=number)
+
+
+def commit(epoch, *deltas, model="m", marks=(), newest_us=None, turn=None):
     if newest_us is None:
         newest_us = {one.version: one.pane_start_us + 1 for one in sorted(deltas, key=lambda one: one.pane_start_us)}
-    return Commit(model=model, epoch=epoch, deltas=deltas, marks=marks, newest_us=newest_us)
+    return Commit(model=model, epoch=epoch, deltas=deltas, marks=marks, newest_us=newest_us, turn=turn)
 
 
 def step(epoch, *, was=None, until=None, **changes):

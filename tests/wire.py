@@ -9,15 +9,15 @@ _PIECE = 1 << 16
 
 
 class Wire:
-    """Listens on a port of its own, and passes on what comes.
+    """Listens on a port of its own, and passes on what comes: each connection to one of the ports of servers.
 
     `delay_s` is how long each piece of an answer is held back; of a connection that has sent
     what `loses` says, all further answers are lost. `cut_share` is the share of pieces towards the server of which a
     part is passed on, and then the connection is cut.
     """
 
-    def __init__(self, port, *, seed=0):
-        self.server_port = port
+    def __init__(self, *ports, seed=0):
+        self.server_ports = ports
         self.delay_s = 0.0
         self.loses = None
         self.cut_share = 0.0
@@ -68,7 +68,9 @@ class Wire:
 
     async def _serve(self, reader, writer):
         try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+            server_reader, server_writer = await asyncio.open_connection(
+                "127.0.0.1", self._rng.choice(self.server_ports)
+            )
         except OSError:
             writer.transport.abort()
             return

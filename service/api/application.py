@@ -48,7 +48,7 @@ class Application(Front):
         observe: Callable[[str, int, float], None],
     ) -> None:
         self._plane = control_plane(context, version, _ROUTERS, (INFERENCES_ROUTE, COUNTS_ROUTE))
-        control = Guard(self._plane, context.access, context.limits, observe)
+        control = Guard(self._plane, context, observe)
         super().__init__((inferences, counts), control, inferences.at_once)
 
     @property

@@ -28,6 +28,7 @@ class ControlLimits:
     rows_exposed_min: int = 10
     json_bytes_max: int = 4 << 20
     reference_bytes_max: int = 512 << 20
+    keys_kept_s: int = 86_400
     read_timeout_s: float = 30.0
     body_timeout_s: float = 60.0
 
@@ -47,6 +48,8 @@ class Context:
     limits: ControlLimits
     rules: Callable[[LiveModel], Rules]
     targets: frozenset[str]
+    begun: Callable[[], None]
+    """Returns once requests can be answered; raises `StoreUnavailableError` with the reason until then."""
     ready: Callable[[], Awaitable[str | None]]
     """Why the service is not ready; None if it is."""
     metrics: Callable[[str], Awaitable[tuple[bytes, str]]]

@@ -14,6 +14,7 @@ from service.api.models import ModelName
 from service.domain.configuration import Name
 from service.registry.models import LiveModel
 from service.storage.wire import COUNTING, ActivationDocument, CountingDocument, EpochsDocument, VersionProgress
+from service.windows.zones import US_PER_S
 
 __all__ = ["router"]
 
@@ -71,6 +72,7 @@ async def get_counting(request: Request, model: ModelName) -> Response:
         configuration=msgspec.Raw(live.configuration.model_dump_json(include=set(_CONFIGURATION)).encode()),
         activations=_activations(live),
         now_us=await context.store.now_us(),
+        keys_kept_us=context.limits.keys_kept_s * US_PER_S,
         progress=[VersionProgress.of(one) for one in progress],
     )
     return _json(document)

@@ -29,7 +29,6 @@ from service.storage.wire import (
     CountsDocument,
     KnownRequest,
     VersionProgress,
-    batch_mark,
     decode_counts,
 )
 
@@ -64,6 +63,8 @@ class Counts(RawRoute):
     buffer : CountsBuffer
     access : Access
     limits : CountsLimits
+    begun : callable
+        Returns once requests can be answered; raises `StoreUnavailableError` until then.
     unknown : callable
         Makes a model that nobody has declared, or returns None where that is not allowed.
     observe : callable
@@ -78,10 +79,11 @@ class Counts(RawRoute):
         buffer: CountsBuffer,
         access: Access,
         limits: CountsLimits,
+        begun: Callable[[], None],
         unknown: Callable[[str], Awaitable[LiveModel | None]],
         observe: Callable[[str, int, float], None],
     ) -> None:
-        super().__init__(ROUTE, access, observe)
+        super().__init__(ROUTE, access, begun, observe)
         self._store = store
         self._registry = registry
         self._buffer = buffer
@@ -102,7 +104,7 @@ class Counts(RawRoute):
         committed = await self._buffer.commit(commit, len(body))
         if committed.status == "stale":
             raise Problem(409, _CONFLICT)
-        return _written(await self._answer(live, document.batch, commit, committed=committed, now_us=now_us))
+        return _written(await self._answer(live, commit, committed=committed, now_us=now_us))
 
     async def _read(self, body: bytes, encoding: Encoding) -> CountsDocument:
         def read() -> CountsDocument:
@@ -134,17 +136,14 @@ class Counts(RawRoute):
         except AnotherClockError as error:
             raise Problem(409, str(error)) from None
 
-    async def _answer(
-        self, live: LiveModel, batch: str, commit: Commit, *, committed: Committed, now_us: int
-    ) -> CountsAnswer:
+    async def _answer(self, live: LiveModel, commit: Commit, *, committed: Committed, now_us: int) -> CountsAnswer:
         if committed.status == "committed":
             self._reached.advance(live.model, dict(commit.newest_us), now_us)
-        own = batch_mark(batch).key
-        duplicate = any(mark.key == own for mark in committed.known)
+        duplicate = committed.status == "passed"
         return CountsAnswer(
             counted=duplicate or committed.status == "committed",
             duplicate=duplicate,
-            known=() if duplicate else [KnownRequest.of(mark) for mark in committed.known],
+            known=[KnownRequest.of(mark) for mark in committed.known],
             now_us=now_us,
             progress=[VersionProgress.of(one) for one in await self._reached.versions(live, now_us)],
         )

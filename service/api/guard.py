@@ -1,7 +1,8 @@
 """What holds for every request of the control plane, before its route is asked.
 
-Whoever has no key learns nothing but that. A body is read here, within its limit and in its time, so that no framework
-gathers one of any length; only uploads of training data are left to their route. What a route does not catch ends here.
+Whoever has no key learns nothing but that; before the service has begun its work, others learn why. A body is read here,
+within its limit and in its time, so that no framework gathers one of any length; only uploads of training data are left to
+their route. What a route does not catch ends here.
 """
 
 import re
@@ -9,10 +10,11 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias, cast
 
-from service.api.access import Access, presented_key, unknown_key
-from service.api.context import ControlLimits
-from service.api.problem import CONTENT_TYPE, Problem
+from service.api.access import presented_key, unknown_key
+from service.api.operated import Operated
+from service.api.problem import CONTENT_TYPE, Problem, problem_of
 from service.api.reading import Disconnected, Patience, Receive, whole
+from service.errors import StoreUnavailableError
 
 __all__ = ["Guard", "route_path"]
 
@@ -40,17 +42,17 @@ class Guard:
     Parameters
     ----------
     application : ASGI application
-    access : Access
-    limits : ControlLimits
+    running : Operated
+        What the application is of.
     observe : callable
         Told of the route, the status and the seconds of each request.
     """
 
-    def __init__(
-        self, application: _App, access: Access, limits: ControlLimits, observe: Callable[[str, int, float], None]
-    ) -> None:
+    def __init__(self, application: _App, running: Operated, observe: Callable[[str, int, float], None]) -> None:
+        limits = running.limits
         self._application = application
-        self._access = access
+        self._access = running.access
+        self._begun = running.begun
         self._bytes_max = limits.json_bytes_max
         self._patience = Patience(silence_s=limits.read_timeout_s, total_s=limits.body_timeout_s)
         self._observe = observe
@@ -69,6 +71,8 @@ class Guard:
             await self._application(scope, await self._admitted(scope, receive), counting)
         except Problem as problem:
             await _answer(problem, counting)
+        except StoreUnavailableError as error:
+            await _answer(problem_of(error), counting)
         except Disconnected:
             return
         except Exception:  # noqa: BLE001, S110 - it was logged and answered; the server would log it with its text
@@ -81,6 +85,7 @@ class Guard:
         fields: dict[bytes, bytes] = dict(scope["headers"])
         if path.startswith("/v1/"):
             unknown_key(self._access, presented_key(fields))
+            self._begun()
         if scope["method"] not in _WITH_BODY or (scope["method"] == "POST" and _UPLOAD.fullmatch(path)):
             return receive
         # The server's `receive` is a coroutine function, though ASGI asks only for an awaitable.

@@ -51,6 +51,8 @@ class Inferences(RawRoute):
     schemas : Schemas
     clock : Clock
     access : Access
+    begun : callable
+        Returns once requests can be answered; raises `StoreUnavailableError` until then.
     unknown : callable
         Makes a model that nobody has declared, or returns None where that is not allowed.
     observe : callable
@@ -65,10 +67,11 @@ class Inferences(RawRoute):
         schemas: Schemas,
         clock: Clock,
         access: Access,
+        begun: Callable[[], None],
         unknown: Callable[[str], Awaitable[LiveModel | None]],
         observe: Callable[[str, int, float], None],
     ) -> None:
-        super().__init__(ROUTE, access, observe)
+        super().__init__(ROUTE, access, begun, observe)
         self._registry = registry
         self._intake = intake
         self._schemas = schemas
@@ -89,6 +92,7 @@ class Inferences(RawRoute):
         try:
             fields = dict(headers)
             authorize(self._access, presented_key(fields), "ingest", model)
+            self._begun()
             if _format(fields) != "json":
                 return False
             return self._intake.at_once(self._sending(asked, fields, live), body, asker)

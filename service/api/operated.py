@@ -25,6 +25,11 @@ class Operated(Protocol):
         ...
 
     @property
+    def begun(self) -> Callable[[], None]:
+        """Returns once its requests can be answered; raises `StoreUnavailableError` with the reason until then."""
+        ...
+
+    @property
     def ready(self) -> Callable[[], Awaitable[str | None]]:
         """Why it is not ready; None if it is."""
         ...

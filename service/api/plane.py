@@ -56,7 +56,7 @@ def control_plane(
 
 def operations_only(context: Operated, version: str, observe: Callable[[str, int, float], None]) -> Guard:
     """Health, readiness and metrics alone, for a listener of their own."""
-    return Guard(control_plane(context, version, (operations,)), context.access, context.limits, observe)
+    return Guard(control_plane(context, version, (operations,)), context, observe)
 
 
 def _response(problem: Problem) -> Response:

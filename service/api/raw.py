@@ -31,14 +31,19 @@ class RawRoute(ABC):
     route : str
         With `{model}` in it.
     access : Access
+    begun : callable
+        Returns once requests can be answered; raises `StoreUnavailableError` until then.
     observe : callable
         Told of the route, the status and the seconds of each request.
     """
 
-    def __init__(self, route: str, access: Access, observe: Callable[[str, int, float], None]) -> None:
+    def __init__(
+        self, route: str, access: Access, begun: Callable[[], None], observe: Callable[[str, int, float], None]
+    ) -> None:
         self._route = route
         self._prefix, self._suffix = route.split("{model}")
         self._access = access
+        self._begun = begun
         self._observe = observe
 
     def model_of(self, path: str) -> str | None:
@@ -56,6 +61,7 @@ class RawRoute(ABC):
                 raise Problem(405, "wanted POST", headers={"Allow": "POST"})  # noqa: TRY301 - answered as all others are
             fields: dict[bytes, bytes] = dict(scope["headers"])
             authorize(self._access, presented_key(fields), "ingest", model)
+            self._begun()
             response = await self._response(scope, fields, receive, model)
         except Disconnected:
             self._observe(self._route, _GONE_STATUS, time.perf_counter() - started_s)

@@ -15,6 +15,7 @@ def control_limits(limits: LimitSettings) -> ControlLimits:
         models_max=limits.models_max,
         versions_max=limits.versions_max,
         rows_exposed_min=limits.rows_exposed_min,
+        keys_kept_s=parse_duration_s(limits.idempotency_retention),
         read_timeout_s=parse_duration_s(limits.silence_timeout),
         body_timeout_s=parse_duration_s(limits.request_timeout),
     )

@@ -1,15 +1,17 @@
 """Following the centre: which of the models that are in use have changed there.
 
 Nothing depends on it being known in time: what is counted by an older epoch is refused, and counted again. It spares that.
+Before there is any model to ask for, the centre is asked whether it is there: a wrong address or key is told of before rows come.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
+from service.app.waiting import Outage
 from service.errors import StoreUnavailableError
 from service.registry.models import Registry
 
@@ -24,6 +26,8 @@ class Following:
     Parameters
     ----------
     registry : Registry
+    check : callable
+        Returns if the centre answers.
     rng : random.Random
         Spreads the rounds of many sidecars.
     on_failed : callable
@@ -35,16 +39,19 @@ class Following:
     def __init__(
         self,
         registry: Registry,
+        check: Callable[[], Awaitable[None]],
         rng: random.Random,
         on_failed: Callable[[str], None],
         on_gone: Callable[[str], None],
     ) -> None:
         self._registry = registry
+        self._check = check
+        self._reached = False
         self._rng = rng
         self._on_failed = on_failed
         self._on_gone = on_gone
         self._known: set[str] = set()
-        self._away = False
+        self._outage = Outage("the centre is away", "the centre is back")
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -59,20 +66,18 @@ class Following:
 
     async def round(self) -> None:
         """Read again what has changed."""
-        log = structlog.get_logger()
         try:
+            if not self._reached:
+                await self._check()
+                self._reached = True
             await self._registry.refresh()
         except StoreUnavailableError as error:
             self._on_failed("follow")
-            if not self._away:
-                log.warning("the centre is away", reason=str(error))
-            self._away = True
+            self._outage.goes_on(str(error))
         except Exception as error:  # noqa: BLE001 - one model that cannot be used must not end the rounds
-            log.warning("what the centre says of a model cannot be used", error=type(error).__name__)
+            structlog.get_logger().warning("what the centre says of a model cannot be used", error=type(error).__name__)
         else:
-            if self._away:
-                log.info("the centre is back")
-            self._away = False
+            self._outage.ends()
             for gone in self._known - self._registry.models.keys():
                 self._on_gone(gone)
             self._known = set(self._registry.models)

@@ -3,6 +3,9 @@
 SIGTERM or SIGINT ends the service gracefully: no connection is accepted any more, requests that have begun get their answer,
 deliveries that have begun end, both within the stop timeout; then what waits is committed. The second listener goes on until
 the first has ended, so that probes are told why the service is not ready. A second SIGINT waits for no request any more.
+
+Nobody is listened to before the start is through, unless that takes its time, such as of a Redis that is away: then everybody is
+told why there is nothing to be had yet, on the connections on which they will be served.
 """
 
 import asyncio
@@ -29,6 +32,9 @@ _BACKLOG = 2048
 _SWITCH_S: Final = 0.0005
 """How long a thread waits for the interpreter lock before it is given to it. A commit takes the lock two dozen times: at 5 ms,
 which is the default, that is a tenth of a second beside a client that sends without a pause."""
+
+_START_S: Final = 0.5
+"""A start that takes longer goes on behind the listeners. Most are over by then, and so are those that fail for good."""
 
 
 class _Listener(uvicorn.Server):
@@ -62,14 +68,22 @@ async def serve(settings: Settings) -> None:
         service.retire()
         listeners[0].should_exit = True
 
+    def started(start: asyncio.Task[None]) -> None:
+        if start.cancelled() or start.exception() is not None:
+            listeners[0].should_exit = True
+
+    starting.add_done_callback(started)
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
     try:
+        await asyncio.wait([starting], timeout=_START_S)
+        if not listeners[0].should_exit:
+            await _listen(listeners)
         await asyncio.wait([starting])
         if not starting.cancelled():
             starting.result()
-            await _listen(listeners)
     finally:
         await service.stop()
 

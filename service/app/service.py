@@ -1,6 +1,7 @@
 """The parts of the service, put together, started and stopped."""
 
 import asyncio
+import gc
 import os
 import random
 import re
@@ -27,6 +28,7 @@ from service.app.bounds import control_limits, ingest_limits, key_ring
 from service.app.declared import apply_models
 from service.app.steady import settle_down
 from service.app.stores import open_store
+from service.app.waiting import Outage, begin_when_there
 from service.app.watching import Watching
 from service.clock import SystemClock
 from service.domain.configuration import NAME_PATTERN
@@ -41,7 +43,7 @@ from service.exporter import DriftSeries, OwnMetrics, render
 from service.ingest.buffer import CommitBuffer, Limits
 from service.ingest.gathering import CountsBuffer
 from service.ingest.schemas import Schemas
-from service.ports import Clock, Store
+from service.ports import Clock, DeliveryState, Store
 from service.references.jobs import ReferenceJobs
 from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
@@ -95,6 +97,7 @@ class Service:
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False
         self._started = False
+        self._outage = Outage("the store is away: the start waits for it", "the store is there")
         self.dispatcher = Dispatcher(
             store,
             resolve_targets(settings.targets, environment),
@@ -159,6 +162,7 @@ class Service:
             limits=control_limits(limits),
             rules=self._rules,
             targets=frozenset(settings.targets),
+            begun=self._begun,
             ready=self._not_ready,
             metrics=self._metrics,
             on_notices=self.dispatcher.wake,
@@ -172,6 +176,7 @@ class Service:
             schemas=self._schemas,
             clock=clock,
             access=access,
+            begun=self._begun,
             unknown=self._unknown,
             observe=self.watching.requested,
         )
@@ -180,6 +185,7 @@ class Service:
             registry=self.registry,
             buffer=self.counts,
             access=access,
+            begun=self._begun,
             limits=CountsLimits(
                 body_bytes_max=ingest.body_bytes_max,
                 inflated_bytes_max=ingest.inflated_bytes_max,
@@ -193,7 +199,7 @@ class Service:
 
     @classmethod
     async def open(cls, settings: Settings, environment: Mapping[str, str], clock: Clock | None = None) -> Self:
-        """Open the store that the settings name, and make the service on it.
+        """Open the store that the settings name, and make the service on it; a Redis is waited for by `start`.
 
         Raises
         ------
@@ -216,11 +222,17 @@ class Service:
         return operations_only(self.context, _VERSION, self.watching.requested)
 
     async def start(self) -> None:
-        """Read what is there, and begin to work."""
+        """Read what is there as soon as it is, and begin to work.
+
+        Raises
+        ------
+        UnusableStoreError
+        UnusableReferenceError
+            Of a model in the settings.
+        """
         started = time.perf_counter()
-        await self.registry.refresh()
-        await apply_models(self.settings, self.store, self.registry, self.jobs)
-        await self.ticks.take_up()
+        jitter = random.Random()  # noqa: S311 - jitter is no secret
+        await begin_when_there(self._take_up, jitter, self._outage, self._not_yet)
         self.buffer.start()
         self.counts.start()
         self._delivering = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
@@ -253,6 +265,21 @@ class Service:
         await self.store.close()
         structlog.get_logger().info("stopped")
 
+    async def _take_up(self) -> None:
+        await self.registry.refresh()
+        await apply_models(self.settings, self.store, self.registry, self.jobs)
+        await self.ticks.take_up()
+
+    def _not_yet(self) -> None:
+        self.watching.store_failed("start")
+        if not gc.isenabled():  # it is off for a start that is short; to wait may take hours
+            settle_down()
+
+    def _begun(self) -> None:
+        if not self._started:
+            state = "the service is stopping" if self._stopping else "the service is starting"
+            raise StoreUnavailableError(self._outage.reason or state)
+
     def _rules(self, model: LiveModel) -> Rules:
         return rules_of(model.configuration, self.settings.targets)
 
@@ -269,10 +296,13 @@ class Service:
         return live
 
     async def _not_ready(self) -> str | None:
-        if self._stopping or not self._started:
-            return "stopping" if self._stopping else "starting"
-        if self.settings.server.readiness == "sidecar":
+        if self._stopping:
+            return "stopping"
+        waits_for = None if self._started else self._outage.reason or "starting"
+        if self.settings.server.readiness == "sidecar" and waits_for != "starting":
             return None
+        if waits_for is not None:
+            return waits_for
         try:
             async with asyncio.timeout(_PROBE_S):
                 await self.store.check()
@@ -290,15 +320,18 @@ class Service:
         self.own.keep_models(self.registry.models)
         for model in self.registry.models:
             self.own.add_model(model)
-        try:
-            async with asyncio.timeout(_PROBE_S):
-                self.own.outbox(await self.store.outbox_counts())
-        except (StoreUnavailableError, TimeoutError):
-            self.own.outbox({})  # what was known is not known any more
-            self.watching.store_failed("outbox_counts")
+        self.own.outbox(await self._outbox_counts() if self._started else {})
         body, content_type = render(self._collectors, self._drift, accept)
         self.own.scraped(time.perf_counter() - started)
         return body, content_type
+
+    async def _outbox_counts(self) -> Mapping[tuple[str, DeliveryState], int]:
+        try:
+            async with asyncio.timeout(_PROBE_S):
+                return await self.store.outbox_counts()
+        except (StoreUnavailableError, TimeoutError):
+            self.watching.store_failed("outbox_counts")
+            return {}  # what was known is not known any more
 
     def _forget(self, model: str) -> None:
         self.board.forget(model)

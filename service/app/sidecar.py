@@ -38,10 +38,10 @@ __all__ = ["Sidecar"]
 _VERSION: Final = version_of("driftline")
 _KEY_VARIABLE: Final = "DRIFTLINE_STORE_KEY"
 _AGAIN_FOR_S: Final = 12 * 3600.0
-"""Half as long as a centre remembers batches by default (`limits.idempotency_retention`)."""
+"""Half as long as a centre remembers a sender after its last batch (`service.ports.TURNS_KEPT_US`)."""
 
 _LINGER_S: Final = 0.5
-"""Two batches a second, where nobody waits for them: each is remembered at the centre, beside those of all other sidecars."""
+"""Two batches a second, where nobody waits for them: each is a commit at the centre, beside those of all other sidecars."""
 
 _US_PER_S: Final = 1_000_000
 
@@ -71,7 +71,7 @@ class Sidecar:
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False
         self._started = False
-        self.following = Following(self.registry, rng, self.relaying.store_failed, on_gone=self._forget)
+        self.following = Following(self.registry, store.check, rng, self.relaying.store_failed, on_gone=self._forget)
         self.buffer = CommitBuffer(
             store,
             self.registry,
@@ -80,15 +80,18 @@ class Sidecar:
             tallied=True,
             linger_s=_LINGER_S,
             again_for_s=_AGAIN_FOR_S,
+            keyed_for_s=lambda: store.keys_kept_us / _US_PER_S / 2,
         )
         access = key_ring(settings)
         self.context = SidecarContext(
             access=access,
             limits=control_limits(limits),
+            begun=_begun,
             ready=self._not_ready,
             metrics=self._metrics,
             info={"version": _VERSION},
             standing=self._standing,
+            centre=settings.store.place,
         )
         inferences = Inferences(
             registry=self.registry,
@@ -96,6 +99,7 @@ class Sidecar:
             schemas=self._schemas,
             clock=store.clock,
             access=access,
+            begun=_begun,
             unknown=self._unknown,
             observe=self.relaying.requested,
         )
@@ -202,3 +206,7 @@ class Sidecar:
         """How long the oldest row that waits has waited; 0 if none does."""
         oldest_us = self.buffer.oldest_us
         return 0.0 if oldest_us is None else max(0.0, (self.store.clock.now_us() - oldest_us) / _US_PER_S)
+
+
+def _begun() -> None:
+    """A sidecar answers whether its centre is there or not: what it has fetched before, it counts by."""

@@ -22,7 +22,7 @@ _SENTINEL_PASSWORD_VARIABLE: Final = "DRIFTLINE_STORE_SENTINEL_PASSWORD"  # noqa
 
 
 async def open_store(settings: StoreSettings, environment: Mapping[str, str], clock: Clock | None = None) -> Store:
-    """Open the store that the settings name.
+    """Open the store that the settings name; a Redis need not be there yet, and is connected to when it is first used.
 
     Raises
     ------
@@ -39,7 +39,7 @@ async def open_store(settings: StoreSettings, environment: Mapping[str, str], cl
         )
     from service.storage.redis import RedisStore  # noqa: PLC0415 - a tenth of a second that most need not spend
 
-    return await RedisStore.open(
+    return RedisStore.at(
         settings.url, clock, connecting=connecting_of(settings, environment), merge_sketches=merge_sketches
     )
 

@@ -34,6 +34,7 @@ def serve(*, config: Path | None, host: str | None, port: int | None, store: str
 
         from service.app import serve as run  # noqa: PLC0415
         from service.app.logs import configure_logs  # noqa: PLC0415
+        from service.app.names import Loop  # noqa: PLC0415
         from service.settings import load_settings  # noqa: PLC0415
 
     environment = dict(os.environ)
@@ -45,4 +46,4 @@ def serve(*, config: Path | None, host: str | None, port: int | None, store: str
     if store is not None and not is_url:
         settings = settings.model_copy(update={"store": settings.store.model_copy(update={"url": None})})
     configure_logs(log_level)
-    uvloop.run(run(settings))
+    uvloop.run(run(settings), loop_factory=Loop)

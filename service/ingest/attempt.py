@@ -24,6 +24,8 @@ class Waiting:
         None if its sender does not wait for the commit.
     number : int
         If nobody waits: no other request of the buffer has it.
+    since_s : float
+        If nobody waits: when it came.
 
     Attributes
     ----------
@@ -36,19 +38,36 @@ class Waiting:
         Whether its fate is settled: what is counted must never be counted again.
     counted : bool
         Whether that was to be counted.
+    aside : bool
+        Whether its model is being read again: then nothing is done with it.
     """
 
-    __slots__ = ("asker", "counted", "ended", "key", "number", "pending", "rows", "rows_id", "size_bytes")
+    __slots__ = (
+        "aside",
+        "asker",
+        "counted",
+        "ended",
+        "key",
+        "number",
+        "pending",
+        "rows",
+        "rows_id",
+        "since_s",
+        "size_bytes",
+    )
 
-    def __init__(self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0) -> None:
+    def __init__(
+        self, pending: Pending, size_bytes: int, asker: Asker | None, number: int = 0, since_s: float = 0.0
+    ) -> None:
         self.pending = pending
         self.size_bytes = size_bytes
         self.asker = asker
         self.rows = pending.rows
         self.key = None if pending.key is None else pending.key.key
         self.number = number
+        self.since_s = since_s
         self.rows_id = ""
-        self.ended = self.counted = False
+        self.ended = self.counted = self.aside = False
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -77,6 +96,11 @@ class Attempt:
     newest_us: dict[str, int] = field(default_factory=dict)
     answers: list[tuple[Waiting, Answer]] = field(default_factory=list)
     process: str
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """All requests that it decides over."""
+        return [*(one for one, _ in self.answers), *self.again]
 
     @property
     def rows_id(self) -> str:

@@ -12,9 +12,10 @@ the store knows, and if it stays away for longer than it would know it, they are
 
 import asyncio
 import itertools
+import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -49,6 +50,7 @@ _GATHER_MIN: Final = 4
 _AGAIN_S: Final = 1.0
 _AGAIN_FOR_S: Final = 240.0
 """Less than the five minutes for which a store knows a commit again."""
+_TOO_LONG: Final = "the store was away for too long"
 
 
 class BufferFullError(DriftlineError):
@@ -80,8 +82,11 @@ class CommitBuffer:
         So long rows wait for others if nobody waits for them.
     again_for_s : float
         For so long rows that may have arrived are sent again: less than the store knows a commit for.
+    keyed_for_s : callable
+        For so long rows that have a key wait, if their sender does not: a repeat of theirs that went another way is known to the
+        store for longer. Asked each time.
     monotonic_s : callable
-        What is sent again is timed by it.
+        What waits, or is sent again, is timed by it.
     """
 
     def __init__(
@@ -95,9 +100,10 @@ class CommitBuffer:
         tallied: bool = False,
         linger_s: float = _LINGER_S,
         again_for_s: float = _AGAIN_FOR_S,
+        keyed_for_s: Callable[[], float] = lambda: math.inf,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit, tallied=tallied)
+        self._rounds = Rounds(store, registry, watcher, on_commit, self._back, tallied=tallied)
         self._watcher = watcher
         self._limits = limits
         self._monotonic_s = monotonic_s
@@ -110,6 +116,7 @@ class CommitBuffer:
         """Rows that were acknowledged on receipt and sent, when the store was not there."""
         self._linger_s = linger_s
         self._again_for_s = again_for_s
+        self._keyed_for_s = keyed_for_s
         self._kept_since_s = self._again_at_s = 0.0
         self._rows = 0
         self._bytes = 0
@@ -129,7 +136,11 @@ class CommitBuffer:
     @property
     def oldest_us(self) -> int | None:
         """When the oldest of them were received."""
-        firsts = [some[0] for some in (self._taken, self._kept, self._received, self._queue) if some]
+        firsts = [
+            some[0]
+            for some in (self._taken, self._kept, self._received, self._queue, *self._rounds.aside.waiting)
+            if some
+        ]
         return min((waiting.pending.received_us for waiting in firsts), default=None)
 
     def forget(self, model: str) -> None:
@@ -142,7 +153,7 @@ class CommitBuffer:
 
     async def stop(self) -> None:
         """Commit what waits, and take no more."""
-        self._closing = True
+        self._closing = self._rounds.aside.closing = True
         self._wake.set()
         self._gathered.set()
         self._hurried.set()
@@ -175,7 +186,7 @@ class CommitBuffer:
     def offer(self, pending: Pending, size_bytes: int) -> bool:
         """Take rows whose sender does not wait for the commit; False if there is no room, and they are dropped."""
         try:
-            self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, None, next(self._numbers)))
+            self._put(Waiting(pending, size_bytes + _REQUEST_BYTES, None, next(self._numbers), self._monotonic_s()))
         except BufferFullError:
             self._watcher.dropped(pending.model, pending.rows)
             return False
@@ -218,11 +229,15 @@ class CommitBuffer:
 
     def _take(self) -> list[Waiting]:
         group: list[Waiting] = []
+        aside = self._rounds.aside
         rows = size_bytes = 0
         self._received_first = not self._received_first  # where there is more than one commit takes, they take turns
         queues = (self._received, self._queue) if self._received_first else (self._queue, self._received)
         for queue in (self._queue,) if self._kept else queues:
             while queue:
+                if aside.takes(queue[0]):
+                    queue.popleft()
+                    continue
                 rows += queue[0].rows
                 size_bytes += queue[0].size_bytes
                 if group and (rows > _COMMIT_ROWS_MAX or size_bytes > _COMMIT_BYTES_MAX):
@@ -233,7 +248,9 @@ class CommitBuffer:
         return group
 
     async def _run(self) -> None:
-        while not (self._closing and not (self._queue or self._received or self._kept)):
+        while not (
+            self._closing and not (self._queue or self._received or self._kept or any(self._rounds.aside.waiting))
+        ):
             await self._woken()
             while True:
                 if self._kept and (self._closing or self._monotonic_s() >= self._again_at_s):
@@ -260,18 +277,31 @@ class CommitBuffer:
     async def _commit(self, group: list[Waiting], since_s: float) -> None:
         """Commit a group that was first tried at a time."""
         started_s = self._monotonic_s()
+        group = self._in_time(group, started_s)
+        if not group:
+            return
         self._taken = group
         left = await self._rounds.commit(group)
         self._taken = []
         ended_s = self._monotonic_s()
         if left and not self._closing and ended_s - since_s < self._again_for_s:
             self._kept, self._kept_since_s, self._again_at_s = left, since_s, ended_s + _AGAIN_S
-            group = [waiting for waiting in group if waiting.ended]
         elif left:
             self._drop(left)
-        self._let_go(group)
+        self._let_go([waiting for waiting in group if waiting.ended])
         rows = sum(waiting.rows for waiting in group if waiting.counted)
         self._watcher.committed(rows, ended_s - started_s)
+
+    def _in_time(self, group: list[Waiting], now_s: float) -> list[Waiting]:
+        """A group without rows whose key may have been counted and forgotten meanwhile."""
+        until_s = now_s - self._keyed_for_s()
+        late = [one for one in group if one.asker is None and one.key is not None and one.since_s < until_s]
+        if not late:
+            return group
+        for waiting in late:
+            self._rounds.fail(waiting, StoreUnavailableError(_TOO_LONG))
+        self._let_go(late)
+        return [one for one in group if not one.ended]
 
     def _drop(self, left: list[Waiting]) -> None:
         """Give rows up; if the service is stopping while the store is away, all that were acknowledged on receipt."""
@@ -280,9 +310,17 @@ class CommitBuffer:
             self._received.clear()
             self._let_go(more)
         for waiting in (*left, *more):
-            self._rounds.fail(waiting, StoreUnavailableError("the store was away for too long"))
+            self._rounds.fail(waiting, StoreUnavailableError(_TOO_LONG))
 
-    def _let_go(self, group: list[Waiting]) -> None:
+    def _back(self, waiting: Sequence[Waiting]) -> None:
+        """Take requests back that were put aside, before those that came meanwhile."""
+        for one in reversed(waiting):
+            if not one.ended:
+                (self._received if one.asker is None else self._queue).appendleft(one)
+        self._let_go([one for one in waiting if one.ended])
+        self._wake.set()
+
+    def _let_go(self, group: Sequence[Waiting]) -> None:
         self._rows -= sum(waiting.rows for waiting in group)
         self._bytes -= sum(waiting.size_bytes for waiting in group)
         self._freed.set()

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from service.errors import DriftlineError, StoreUnavailableError
+from service.ingest.aside import Aside
 from service.ingest.attempt import Attempt, Waiting
 from service.ingest.blocks import Block, blocks_of
 from service.ingest.counting import Clocked, Counted, count_block
@@ -77,6 +78,8 @@ class Rounds:
     watcher : Watcher
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
+    back : callable
+        Takes requests back that were put aside.
     tallied : bool
         Whether the store is told of the fates of rows: where others decide over them.
     """
@@ -87,31 +90,36 @@ class Rounds:
         registry: Registry,
         watcher: Watcher,
         on_commit: Callable[[set[str]], None],
+        back: Callable[[Sequence[Waiting]], None],
         *,
         tallied: bool,
     ) -> None:
         self.store = store
         self.registry = registry
         self.reached = Reached(store)
+        self.aside = Aside(registry, self.fail, back)
         self.on_commit = on_commit
         self.process = secrets.token_hex(8)
         self._watcher = watcher
         self.tallied = tallied
 
     async def commit(self, group: Sequence[Waiting]) -> list[Waiting]:
-        """Give each request of a group its answer; those whose senders do not wait, and for which the store was not there."""
+        """Give each request of a group its answer; those whose senders do not wait, and for which the store was not there.
+
+        Those whose model takes long to be read again are put aside.
+        """
         try:
             await _Round(self, group).run()
         except StoreUnavailableError as error:
             self.unavailable(group, error)
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
-            if len(group) > 1:
-                for one in group:
-                    one.rows_id = ""  # each is known by itself now
-                return [left for one in group if not one.ended for left in await self.commit([one])]
+            parts = _parts(group)
+            if len(parts) > 1:
+                return [one for part in parts for one in await self.commit(part)]
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
-            self.fail(group[0], error)
-        return [waiting for waiting in group if not waiting.ended]
+            for one in (one for part in parts for one in part):
+                self.fail(one, error)
+        return [waiting for waiting in group if not (waiting.ended or waiting.aside)]
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
         """Answer requests of a model."""
@@ -133,7 +141,7 @@ class Rounds:
         """The store was not there for these: who waits hears of it."""
         self._watcher.store_failed("commit")
         for waiting in group:
-            if waiting.asker is not None:
+            if waiting.asker is not None and not waiting.aside:
                 self.fail(waiting, error)
 
     def fail(self, waiting: Waiting, error: Exception) -> None:
@@ -158,7 +166,7 @@ class _Round:
     async def run(self) -> None:
         for _ in range(_ATTEMPTS_MAX):
             await self._try()
-            self._left = [one for one in self._left if not one.ended and one not in self._off]
+            self._left = [one for one in self._left if not (one.ended or one.aside or one in self._off)]
             if not self._left:
                 return
         raise StoreUnavailableError("the model changes faster than its rows can be counted")
@@ -171,8 +179,7 @@ class _Round:
         settled = [(attempt, next(results) if attempt.worth_it else _NOTHING) for attempt in attempts]
         for attempt, result in sorted(settled, key=lambda one: one[1].status == "stale"):
             if result.status == "unavailable":
-                some = [*(one for one, _ in attempt.answers), *attempt.again]
-                self._put_off(some, StoreUnavailableError(result.reason))
+                self._put_off(attempt.waiting, StoreUnavailableError(result.reason))
             else:
                 await self._settle(attempt, result, now_us)
         rounds.on_commit({attempt.live.model for attempt in attempts})
@@ -230,12 +237,11 @@ class _Round:
         model = attempt.live.model
         match result.status:
             case "stale":
-                await rounds.registry.refresh(model)
+                await rounds.aside.read_again(model, attempt.waiting)
             case "refused":
                 structlog.get_logger().error("counts refused", model=model, reason=result.reason)
-                refused = RefusedError(f"the counts of these rows were refused: {result.reason}")
-                for one in (*(one for one, _ in attempt.answers), *attempt.again):
-                    rounds.fail(one, refused)
+                for one in attempt.waiting:
+                    rounds.fail(one, RefusedError(f"the counts of these rows were refused: {result.reason}"))
             case "duplicate":
                 known = {mark.key: mark for mark in result.known}
                 for one, _ in attempt.answers:
@@ -274,6 +280,17 @@ def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting
             seen.add(one.key)
         first.append(one)
     return first, again
+
+
+def _parts(group: Sequence[Waiting]) -> list[list[Waiting]]:
+    """What is left of a group, commit by commit; if it is of one, each request by itself."""
+    left = sorted((one for one in group if not (one.ended or one.aside)), key=_commit_of)
+    parts = [list(some) for _, some in groupby(left, key=_commit_of)]
+    if len(parts) != 1:
+        return parts  # those that the store may have already are known by their rows as before
+    for one in left:
+        one.rows_id = ""
+    return [[one] for one in left]
 
 
 async def _counted(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> Counted:

@@ -21,7 +21,7 @@ from service.ingest.pending import Answer
 from service.ports import LEARNING, LEARNING_PANE_US, Commit, Delta, Mark
 from service.registry.models import LiveModel, LiveReference, LiveVersion
 from service.storage.codec import entries, unwrap_sketch
-from service.storage.wire import CountsDelta, CountsDocument, batch_mark
+from service.storage.wire import CountsDelta, CountsDocument
 from service.windows.zones import MAX_US, US_PER_HOUR, US_PER_S
 
 __all__ = ["AnotherClockError", "commit_of", "identity_of"]
@@ -38,7 +38,7 @@ class AnotherClockError(DriftlineError):
 
 def identity_of(model: str, document: CountsDocument) -> Commit:
     """What a batch is recognised by, without its counts: of an older epoch they could not be counted, but may have been."""
-    return Commit(model=model, epoch=document.epoch, deltas=(), marks=_marks(document))
+    return Commit(model=model, epoch=document.epoch, deltas=(), marks=_marks(document), turn=document.turn)
 
 
 def commit_of(model: LiveModel, document: CountsDocument, now_us: int) -> Commit:
@@ -69,11 +69,12 @@ def commit_of(model: LiveModel, document: CountsDocument, now_us: int) -> Commit
         marks=_marks(document),
         newest_us=document.newest_us,
         tally=document.tally.tally(),
+        turn=document.turn,
     )
 
 
 def _marks(document: CountsDocument) -> list[Mark]:
-    marks = [batch_mark(document.batch)]
+    marks: list[Mark] = []
     for index, mark in enumerate(document.marks):
         try:
             Answer.again(mark.answer)  # what cannot be read would be found out when the request comes again

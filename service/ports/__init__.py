@@ -19,6 +19,7 @@ from service.ports.clock import Clock
 from service.ports.counts import (
     LEARNING,
     LEARNING_PANE_US,
+    TURNS_KEPT_US,
     Commit,
     Committed,
     CountsStore,
@@ -31,6 +32,7 @@ from service.ports.counts import (
     Series,
     Swept,
     Tally,
+    Turn,
 )
 from service.ports.decisions import AlertChange, CountsRead, DecisionsStore, EpisodeRow, EvaluationRow, Record
 from service.ports.models import Activation, JobState, ModelRow, ModelsStore, ReferenceRow
@@ -40,6 +42,7 @@ from service.ports.roles import RolesStore
 __all__ = [
     "LEARNING",
     "LEARNING_PANE_US",
+    "TURNS_KEPT_US",
     "Activation",
     "AlertChange",
     "Clock",
@@ -66,6 +69,7 @@ __all__ = [
     "Store",
     "Swept",
     "Tally",
+    "Turn",
 ]
 
 

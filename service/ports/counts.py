@@ -9,6 +9,7 @@ from service.ports.models import ModelRow
 __all__ = [
     "LEARNING",
     "LEARNING_PANE_US",
+    "TURNS_KEPT_US",
     "Commit",
     "Committed",
     "CountsStore",
@@ -21,6 +22,7 @@ __all__ = [
     "Series",
     "Swept",
     "Tally",
+    "Turn",
 ]
 
 LEARNING = "learning"
@@ -28,6 +30,9 @@ LEARNING = "learning"
 
 LEARNING_PANE_US = 1 << 62
 """Panes of what is learned begin here, one an hour: beyond all times, so never late, never old and never evaluated."""
+
+TURNS_KEPT_US = 86_400_000_000
+"""A sender is known for a day after its last turn: for longer than one holds back what it may have sent already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,25 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Place of a commit among those of one sender, which sends one after the other.
+
+    A sender goes on to the next number when it will not send this one again. So the largest number of each is all that has to
+    be kept, however many commits it sends, and whatever comes later with one that is not larger has been counted or given up.
+
+    Parameters
+    ----------
+    sender : str
+        Differs from all others of the model.
+    number : int
+        From 1 to 2^53 - 1.
+    """
+
+    sender: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """Fates of rows, for the metrics of whoever decides over them; no store keeps it.
 
@@ -124,6 +148,8 @@ class Commit:
     rows_id : str
         Of these rows, however they are counted, if they may be sent again after `StoreUnavailableError`; empty if not. Where an
         answer can be lost, a repeat within five minutes is answered as the first one was.
+    turn : Turn, optional
+        If it comes from a sender that numbers what it sends.
     """
 
     model: str
@@ -133,19 +159,20 @@ class Commit:
     newest_us: Mapping[str, int] = field(default_factory=dict)
     tally: Tally = _NO_TALLY
     rows_id: str = ""
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
     """What became of a commit.
 
-    `committed`: all of it is in the store. Otherwise nothing is: `duplicate` (some marks were known; they are in `known`,
-    as they were stored), `stale` (the model's epoch has moved on, or the model is gone), `refused` (a store that judges what it
-    is sent will never take this, for a `reason`). Or nobody knows: `unavailable` (the part of the store that has the model does
-    not answer, or refuses, for a `reason`).
+    `committed`: all of it is in the store. Otherwise nothing is, by this call: `passed` (its turn is over: it was committed
+    before), `duplicate` (some marks were known; they are in `known`, as they were stored), `stale` (the model's epoch has moved
+    on, or the model is gone), `refused` (a store that judges what it is sent will never take this, for a `reason`). Or nobody
+    knows: `unavailable` (the part of the store that has the model does not answer, or refuses, for a `reason`).
     """
 
-    status: Literal["committed", "duplicate", "stale", "refused", "unavailable"]
+    status: Literal["committed", "passed", "duplicate", "stale", "refused", "unavailable"]
     known: Sequence[Mark] = ()
     reason: str = ""
 
@@ -224,7 +251,7 @@ class Swept:
     panes_coarsened: int = 0
     panes_expired: int = 0
     marks_evicted: int = 0
-    """Marks dropped for their number, before their time."""
+    """Marks and turns dropped for their number, before their time."""
 
 
 class CountsStore(Protocol):
@@ -243,11 +270,11 @@ class CountsStore(Protocol):
         ...
 
     async def commit(self, commits: Sequence[Commit]) -> Sequence[Committed]:
-        """Add counts and marks; advance each version's newest event time; touch evaluated base windows.
+        """Add counts, marks and turns; advance each version's newest event time; touch evaluated base windows.
 
-        Each commit is all or nothing; together they may share one transaction. A delta whose base window starts before
-        the version's `evaluated_until_us` makes that window dirty, once more each time. `StoreUnavailableError` is raised if
-        that is so of all of them.
+        Each commit is all or nothing; together they may share one transaction. What was counted is known whatever epoch it
+        names. A delta whose base window starts before the version's `evaluated_until_us` makes that window dirty, once more
+        each time. `StoreUnavailableError` is raised if all of them are unavailable.
         """
         ...
 
@@ -284,10 +311,16 @@ class PanesStore(CountsStore, Protocol):
         ...
 
     async def sweep(
-        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+        self,
+        keepings: Sequence[Keeping],
+        marks_before_us: int,
+        marks_max: int,
+        deliveries_before_us: int | None = None,
+        turns_before_us: int | None = None,
     ) -> Swept:
         """Fold deltas, coarsen and expire panes, evict marks: those made before a time, and beyond a number a model.
 
-        Deliveries that were delivered or given up before a time are dropped; pending ones never are.
+        Senders whose last turn was before a time of its own are forgotten, and those beyond the same number, which marks do
+        not take from. Deliveries that were delivered or given up before a time are dropped; pending ones never are.
         """
         ...

@@ -183,7 +183,7 @@ class Registry:
         self._store = store
         self._models: dict[str, LiveModel] = {}
         self._references: WeakValueDictionary[str, LiveReference] = WeakValueDictionary()
-        self._loading = asyncio.Lock()
+        self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def models(self) -> Mapping[str, LiveModel]:
@@ -196,22 +196,17 @@ class Registry:
 
     async def refresh(self, model: str | None = None) -> None:
         """Read again what has changed: of one model, or of all."""
-        async with self._loading:
-            if model is not None:
-                row = await self._store.model(model)
-                rows = {model: row} if row is not None else {}
-                gone = [model] if row is None else []
-            else:
-                epochs = await self._store.epochs()
-                gone = [name for name in self._models if name not in epochs]
-                changed = [name for name, epoch in epochs.items() if self._epoch(name) != epoch]
-                found = {name: await self._store.model(name) for name in changed}
-                rows = {name: row for name, row in found.items() if row is not None}
-            for name in gone:
-                self._models.pop(name, None)
-            for name, row in rows.items():
-                if row is not None and self._epoch(name) != row.epoch:
-                    self._models[name] = await self._live(row)
+        if model is not None:
+            await self._read(model)
+            return
+        known = dict(self._models)
+        epochs = await self._store.epochs()
+        for name, live in known.items():
+            if name not in epochs and self._models.get(name) is live:  # else it was made again meanwhile
+                del self._models[name]
+        for name, epoch in epochs.items():
+            if self._epoch(name) != epoch:
+                await self._read(name)
 
     async def reference(self, model: str, reference_id: str) -> LiveReference:
         """A reference of a model, ready to count with.
@@ -231,6 +226,16 @@ class Registry:
         reference = await asyncio.to_thread(reference_of_bytes, document, f"reference {reference_id}")
         live = LiveReference(id=reference_id, reference=reference)
         return self._references.setdefault(reference_id, live)
+
+    async def _read(self, model: str) -> None:
+        """Read a model: one after the other who asks for the same, for what was read first must not be kept last."""
+        reading = self._reading.setdefault(model, asyncio.Lock())
+        async with reading:
+            row = await self._store.model(model)
+            if row is None:
+                self._models.pop(model, None)
+            elif self._epoch(model) != row.epoch:
+                self._models[model] = await self._live(row)
 
     def _epoch(self, model: str) -> int | None:
         live = self._models.get(model)

@@ -21,7 +21,7 @@ from service.evaluation.job import EvaluationJob
 from service.evaluation.provisional import Looks
 from service.evaluation.silence import SilenceWatch
 from service.evaluation.spans import earliest_us
-from service.ports import Keeping, Progress, Store, Swept
+from service.ports import TURNS_KEPT_US, Keeping, Progress, Store, Swept
 from service.references.jobs import ReferenceJobs
 from service.references.learning import Learning
 from service.registry.models import LiveModel, Registry
@@ -207,7 +207,11 @@ class Ticks:
             if (model := self._registry.get(progress.model)) is not None
         ]
         swept = await self._store.sweep(
-            keepings, now_us - self._kept.marks_us, self._kept.marks_max, now_us - self._kept.evaluations_us
+            keepings,
+            now_us - self._kept.marks_us,
+            self._kept.marks_max,
+            now_us - self._kept.evaluations_us,
+            now_us - TURNS_KEPT_US,
         )
         self._on_swept(swept)
 

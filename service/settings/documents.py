@@ -211,7 +211,9 @@ class LimitSettings(_Document):
         default=ByteSize(256 * MIB), description="bytes that wait for a commit; beyond: 429"
     )
     idempotency_retention: Duration = Field(default="24h", description="a repeated request is recognised for so long")
-    idempotency_max: _Count = Field(default=1_000_000, description="requests of a model that are remembered")
+    idempotency_max: _Count = Field(
+        default=1_000_000, description="requests of a model that are remembered; and, apart from them, sidecars"
+    )
     request_timeout: Duration = Field(default="60s", description="for a body to be sent; streams are exempt")
     silence_timeout: Duration = Field(default="30s", description="without a byte of a body that has begun")
     keep_alive_timeout: Duration = Field(

@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol, TypeAlias, get_args
 import msgspec
 
 from service.errors import StoreUnavailableError
-from service.ports import Delivery, EpisodeRow, EvaluationRow, Mark, ModelRow, Pane, ReferenceRow, Series
+from service.ports import Delivery, EpisodeRow, EvaluationRow, Mark, ModelRow, Pane, ReferenceRow, Series, Turn
 
 __all__ = [
     "PAGE_ROWS",
@@ -31,6 +31,7 @@ __all__ = [
     "ReferenceCopy",
     "Row",
     "Table",
+    "TurnCopy",
     "VersionCopy",
     "copy",
 ]
@@ -44,6 +45,7 @@ Table = Literal[
     "panes",
     "versions",
     "marks",
+    "turns",
     "evaluations",
     "alerts",
     "episodes",
@@ -98,6 +100,14 @@ class MarkCopy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCopy:
+    """The last turn of a sender, and when that was."""
+
+    turn: Turn
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertCopy:
     """An alert state."""
 
@@ -139,6 +149,7 @@ Row: TypeAlias = (
     | PaneCopy
     | VersionCopy
     | MarkCopy
+    | TurnCopy
     | EvaluationRow
     | AlertCopy
     | EpisodeCopy

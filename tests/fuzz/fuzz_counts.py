@@ -25,7 +25,7 @@ from detectors.learning import Sketch, merged
 from service.domain.configuration import ModelConfiguration
 from service.errors import DecodeError
 from service.ingest.sent import AnotherClockError, commit_of
-from service.ports import LEARNING, LEARNING_PANE_US, Commit, Delta, Mark, Tally
+from service.ports import LEARNING, LEARNING_PANE_US, Commit, Delta, Mark, Tally, Turn
 from service.registry.models import LiveModel, LiveReference, LiveVersion, Since
 from service.storage import codec
 from service.storage.wire import decode_counts, encode_counts
@@ -126,7 +126,7 @@ def bodies_of(model):
             newest_us={"1": NOW_US - HOUR_US, "2": NOW_US},
             tally=Tally(accepted=2 * rows, late=1, rejected={"future": 2}, ignored_cells=7),
         )
-        yield encode_counts(commit, "s.1")
+        yield encode_counts(commit, Turn(sender="s.once", number=1))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from serving import NOW_US, ROW, asgi, key_setting, problem_in, rows_of, served, serving
 
 from detectors.learning import Sketch
-from service.ports import LEARNING, LEARNING_PANE_US, Commit
+from service.ports import LEARNING, LEARNING_PANE_US, TURNS_KEPT_US, Commit, Turn
 from service.storage import codec
 from service.storage.wire import COUNTS_TYPE, encode_counts
 
@@ -44,7 +44,7 @@ async def asked(folder, configuration=None, **kept):
     async with serving(folder, **kept) as centre:
         await centre.model(configuration=configuration)
         document = await sent_by_a_sidecar(centre, folder, rows_of(5))
-        yield centre, document | {"batch": "another.1", "marks": []}
+        yield centre, document | {"sender": "another", "marks": []}
 
 
 def run(scenario):
@@ -78,6 +78,61 @@ def test_a_batch_is_counted_once_however_often_it_comes(tmp_path):
     run(scenario)
 
 
+def test_a_batch_that_arrives_behind_a_later_one_of_its_sender_adds_nothing(tmp_path):
+    """Its sender has given it up: it told whoever waited that it may or may not have been counted."""
+
+    async def scenario():
+        async with asked(tmp_path) as (centre, document):
+            for number, duplicate in ((4, False), (3, True), (4, True), (5, False)):
+                answer = (await post(centre, document | {"number": number})).json()
+                assert (answer["counted"], answer["duplicate"]) == (True, duplicate), number
+
+            assert await centre.rows() == 15
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite", "redis"])
+def test_many_batches_neither_forget_keys_of_clients_nor_are_forgotten_for_them(tmp_path, store):
+    limits = {"idempotency_max": 3, "idempotency_retention": "1h"}
+
+    async def scenario():
+        async with serving(tmp_path, store=store, limits=limits) as centre:
+            await centre.model()
+            async with beside(centre, tmp_path) as sidecar:
+                await sidecar.send(ROW, key="k")
+                for _ in range(50):
+                    await sidecar.send(ROW)
+                last = sidecar.wire.sent[-1][2]
+                await centre.service.ticks.sweep()
+                assert (await sidecar.send(ROW, key="k")).json()["duplicate"]
+                for number in range(10):
+                    await centre.send(ROW, key=str(number))
+                await centre.service.ticks.sweep()
+                assert not (await sidecar.send(ROW, key="k")).json()["duplicate"]  # there is room for three of them
+
+            centre.clock.us += TURNS_KEPT_US - HOUR_US
+            await centre.service.ticks.sweep()
+            assert (await post(centre, last)).json()["duplicate"]
+            assert await centre.rows() == 62
+
+    run(scenario)
+
+
+def test_a_sidecar_hears_how_long_keys_are_known_and_holds_none_back_for_longer(tmp_path):
+    async def scenario():
+        async with (
+            serving(tmp_path, limits={"idempotency_retention": "2h"}) as centre,
+            beside(centre, tmp_path) as sidecar,
+        ):
+            await centre.model()
+            await sidecar.send(ROW)
+
+            assert sidecar.sidecar.buffer._keyed_for_s() == 3_600
+
+    run(scenario)
+
+
 def test_two_copies_at_the_same_time_are_counted_once(tmp_path):
     async def scenario():
         async with asked(tmp_path) as (centre, document):
@@ -95,7 +150,7 @@ def test_a_request_that_was_counted_before_keeps_its_batch_out_and_is_named(tmp_
             await centre.model()
             document = await sent_by_a_sidecar(centre, tmp_path, rows_of(5), key="k")
 
-            answer = (await post(centre, document | {"batch": "another.1"})).json()
+            answer = (await post(centre, document | {"sender": "another"})).json()
 
             assert (answer["counted"], [known["key"] for known in answer["known"]]) == (False, ["/k#0"])
             assert await centre.rows() == 5
@@ -165,9 +220,13 @@ ANSWER = b'{"accepted":1,"rejected":0,"late":0,"duplicate":false,"errors":[]}'
 FAULTS = [
     (("format",), "driftline.counts/2", "format"),
     (("format",), UNTOUCHED, "format"),
-    (("batch",), "", "batch"),
-    (("batch",), "~x", "batch"),
-    (("batch",), "x" * 65, "batch"),
+    (("sender",), "", "sender"),
+    (("sender",), "~x", "sender"),
+    (("sender",), "x" * 65, "sender"),
+    (("number",), 0, "number"),
+    (("number",), 1 << 53, "number"),
+    (("number",), "1", "number"),
+    (("number",), UNTOUCHED, "number"),
     (("epoch",), -1, "epoch"),
     (("epoch",), 1 << 63, "epoch"),
     (("epoch",), "1", "epoch"),
@@ -203,7 +262,7 @@ FAULTS = [
     (("newest_us",), {"1": NOW_US, "2": NOW_US}, "newest_us"),
     (("newest_us",), {"1": NOW_US + HOUR_US}, "newest_us"),
     (("newest_us",), {"1": "now"}, "newest_us"),
-    (("marks",), [{"key": "~x", "digest": b"", "answer": ANSWER}], "marks"),
+    (("marks",), [{"key": "\n", "digest": b"", "answer": ANSWER}], "marks"),
     (("marks",), [{"key": "/k#0", "digest": b"", "answer": b"[]"}], "marks[0].answer"),
     (("marks",), [{"key": "/k#0", "digest": b"", "answer": b"\xff\xfe"}], "marks[0].answer"),
     (("marks",), [{"key": "/k#0", "digest": b"", "answer": ANSWER.replace(b"1", b'"1"')}], "marks[0].answer"),
@@ -384,7 +443,7 @@ def test_more_than_may_wait_is_asked_for_later(tmp_path):
     async def scenario():
         async with asked(tmp_path, limits={"buffer_bytes_max": "1KiB"}) as (centre, document):
             centre.store.gate.clear()
-            first = [asyncio.ensure_future(post(centre, document | {"batch": f"b.{n}"})) for n in range(20)]
+            first = [asyncio.ensure_future(post(centre, document | {"sender": f"b.{n}"})) for n in range(20)]
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             refused = [await one for one in first if one.done()]
             centre.store.gate.set()
@@ -425,7 +484,8 @@ def test_sketches_are_taken_while_a_version_learns_and_counts_are_not(tmp_path):
             }
             document = {
                 "format": "driftline.counts/1",
-                "batch": "b.1",
+                "sender": "b",
+                "number": 1,
                 "epoch": epoch,
                 "deltas": [delta],
                 "newest_us": {"1": NOW_US},
@@ -482,7 +542,7 @@ def test_fates_are_counted_as_if_the_rows_had_been_posted_here(tmp_path):
 
 @pytest.mark.parametrize("name", ["bad%20name", "-x", "%7B%7D", "a" * 300, "x%0Ay"])
 def test_nobody_makes_a_model_that_cannot_be_named(tmp_path, name):
-    document = encode_counts(Commit(model="x", epoch=0, deltas=()), "b.1")
+    document = encode_counts(Commit(model="x", epoch=0, deltas=()), Turn(sender="b", number=1))
 
     async def scenario():
         async with serving(tmp_path, limits={"unknown_models": "learn"}) as centre:

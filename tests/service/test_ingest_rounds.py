@@ -499,6 +499,31 @@ def test_rows_that_may_have_been_counted_are_known_again_when_others_of_theirs_h
     assert played(scenario) == (5, [("a", 3)])
 
 
+def test_rows_that_may_have_been_counted_are_known_again_when_those_of_another_model_break():
+    async def scenario(scene):
+        lossy(scene.store._store)
+        for model, rows in (("a", 5), ("b", 3), ("b", 4)):
+            assert scene.buffer.offer(pending(model, rows), 0)
+
+        async def sent():
+            return scene.watched.failures
+
+        await until(sent)
+
+        def breaks(_name):
+            raise RuntimeError("cannot be counted any more")
+
+        object.__setattr__(scene.registry.get("a"), "version", breaks)
+
+        async def settled():
+            return scene.buffer.rows == 0
+
+        await until(settled)
+        return await scene.rows("a"), await scene.rows("b"), scene.watched.drops
+
+    assert played(scenario) == (5, 7, [("a", 5)])
+
+
 def test_rows_that_were_kept_for_too_long_are_given_up_before_they_are_sent_again():
     now_s = [1_000.0]
 
@@ -520,6 +545,35 @@ def test_rows_that_were_kept_for_too_long_are_given_up_before_they_are_sent_agai
         return await scene.rows("a"), scene.watched.drops
 
     assert played(scenario, monotonic_s=lambda: now_s[0]) == (5, [("a", 5)])
+
+
+def test_rows_whose_key_may_be_forgotten_before_they_are_counted_are_dropped():
+    now_s = [0.0]
+
+    async def scenario(scene):
+        scene.store.ill = True
+        for rows, key in ((3, "first"), (2, None)):
+            assert scene.buffer.offer(pending("a", rows, key), 0)
+
+        async def tried():
+            return scene.watched.failures
+
+        await until(tried)
+        now_s[0] = 50.0
+        assert scene.buffer.offer(pending("a", 4, "later"), 0)
+        assert scene.buffer.offer(pending("b", 8), 0)
+        now_s[0] = 120.0
+        scene.store.ill = False
+        scene.buffer._wake.set()
+
+        async def settled():
+            return scene.buffer.rows == 0
+
+        await until(settled)
+        return scene.watched.drops, await scene.rows("a"), await scene.rows("b")
+
+    kept = {"monotonic_s": lambda: now_s[0], "keyed_for_s": lambda: 100.0}
+    assert played(scenario, **kept) == ([("a", 3)], 6, 8)
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("away"), RuntimeError("unreadable")])

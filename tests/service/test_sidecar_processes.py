@@ -79,6 +79,9 @@ def test_without_its_centre_a_sidecar_starts_answers_and_ends(tmp_path, centre):
         assert "driftline_upstream_up 0.0" in sidecar.client.get("/metrics").text
         with sidecar_of(centre, tmp_path / "b", server={"readiness": "sidecar"}) as late:
             assert late.send(ROW).status_code == 503
+            wait_until(lambda: '"the centre is away"' in late.log, explain=lambda: late.log)
+            assert late.log.count('"the centre is away"') == 1
+            assert late.ended(20) == 0
 
 
 def test_the_page_of_a_sidecar_in_a_browser(tmp_path, centre):

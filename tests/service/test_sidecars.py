@@ -3,7 +3,9 @@
 import asyncio
 import math
 import random
+from types import SimpleNamespace
 
+import httpx
 import msgspec
 import pytest
 from fleet import beside, fleet_of, sprayed
@@ -11,6 +13,7 @@ from running import timeless
 from serving import (
     NDJSON,
     NOW_US,
+    PROBLEM_TYPE,
     REFERENCE_TYPE,
     ROW,
     encoded,
@@ -349,6 +352,125 @@ def test_a_sidecar_without_traffic_follows_its_centre(tmp_path):
     run(scenario)
 
 
+HELD = "/v1/models/slow/references/"
+"""Of a model whose references the centre hands out when it is asked to, and not before."""
+
+PROMPTLY_S = 5.0
+
+
+def test_first_rows_of_a_model_do_not_wait_for_the_reference_of_another(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            for seed, model in enumerate(("known", "slow", "quick")):
+                await centre.model(model, seed=seed)
+            await sidecar.send(ROW, model="known")
+            sidecar.wire.held[HELD] = asyncio.Event()
+            slow = asyncio.create_task(sidecar.send(ROW, model="slow"))
+            await until(lambda: holding(sidecar))
+
+            async with asyncio.timeout(PROMPTLY_S):
+                answers = [await sidecar.send(ROW, model=model) for model in ("known", "quick", "known")]
+                unknown = await sidecar.send(ROW, model="unknown")
+
+            assert [answer.status_code for answer in answers] == [200] * 3
+            assert unknown.status_code == 404
+            assert not slow.done()
+            sidecar.wire.held[HELD].set()
+            assert (await slow).status_code == 200
+            assert await centre.rows("slow") == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("ack", ["committed", "received"])
+def test_rows_do_not_wait_until_the_new_reference_of_another_model_is_here(tmp_path, ack):
+    """Those of its own wait, aside, and are counted by it."""
+
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model("slow", configuration={"ack": ack})
+            await centre.model("quick")
+            for model in ("slow", "quick"):
+                assert (await sidecar.send(ROW, model=model)).status_code == 200
+            await until(lambda: arrived(sidecar))
+            centre.clock.us += 1
+            await centre.model("slow", seed=1)
+            sidecar.wire.held[HELD] = asyncio.Event()
+            slow = [asyncio.create_task(sidecar.send(ROW, model="slow", key="first"))]
+            await until(lambda: holding(sidecar))
+
+            async with asyncio.timeout(PROMPTLY_S):
+                quick = [await sidecar.send(ROW, model="quick")]
+            slow += [asyncio.create_task(sidecar.send(ROW, model="slow", key=str(number % 4))) for number in range(8)]
+            async with asyncio.timeout(PROMPTLY_S):
+                quick += [await sidecar.send(ROW, model="quick") for _ in range(10)]
+
+            assert [answer.status_code for answer in quick] == [200] * 11
+            assert [task.done() for task in slow] == [ack == "received"] * 9
+            assert await sidecar.metric("driftline_upstream_pending_rows") == 9
+            sidecar.wire.held[HELD].set()
+            assert [answer.status_code for answer in await asyncio.gather(*slow)] == [200] * 9
+            await until(lambda: arrived(sidecar))
+            assert await centre.rows("slow") == 5  # by the new reference; a repeat of a key adds nothing
+            assert await centre.rows("quick") == 12
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("failure", ["refused", "spoilt", "stopped"])
+@pytest.mark.parametrize("ack", ["committed", "received"])
+def test_rows_whose_model_cannot_be_read_have_a_fate(tmp_path, ack, failure):
+    async def scenario():
+        async with serving(tmp_path) as centre:
+            async with beside(centre, tmp_path) as sidecar:
+                await centre.model("slow", configuration={"ack": ack})
+                await sidecar.send(ROW, model="slow")
+                await until(lambda: arrived(sidecar))
+                centre.clock.us += 1
+                await centre.model("slow", seed=1)
+                sidecar.wire.held[HELD] = asyncio.Event()
+                slow = [asyncio.create_task(sidecar.send(ROW, model="slow"))]
+                await until(lambda: holding(sidecar))
+                slow.append(asyncio.create_task(sidecar.send(ROW, model="slow")))
+                await until(lambda: waiting(sidecar, 2))
+
+                sidecar.wire.spoilt = "/file"
+                if failure != "spoilt":
+                    sidecar.wire.nonsense = httpx.Response(403, headers={"content-type": PROBLEM_TYPE})
+                stopping = asyncio.create_task(sidecar.sidecar.stop() if failure == "stopped" else asyncio.sleep(0))
+                sidecar.wire.held[HELD].set()
+                await stopping
+                statuses = {answer.status_code for answer in await asyncio.gather(*slow)}
+
+                if ack == "received":
+                    assert statuses == {200}
+                    if failure == "refused":
+                        sidecar.wire.spoilt = None
+                    if failure != "stopped":
+                        await until(lambda: arrived(sidecar))
+                    if failure == "refused":
+                        assert await centre.rows("slow") == 2
+                        return
+                    assert "rows dropped" in centre.log
+                else:
+                    assert statuses == {422 if failure == "spoilt" else 503}
+            assert await centre.rows("slow") == 0
+
+    run(scenario)
+
+
+async def holding(sidecar):
+    return sidecar.wire.holding == 1
+
+
+async def waiting(sidecar, rows):
+    return await sidecar.metric("driftline_upstream_pending_rows") == rows
+
+
+async def arrived(sidecar):
+    return await waiting(sidecar, 0)
+
+
 def test_a_model_that_a_sidecar_cannot_use_leaves_the_others_followed(tmp_path):
     async def scenario():
         async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
@@ -437,7 +559,62 @@ def test_the_page_of_a_sidecar_says_how_it_stands(tmp_path):
             for name in ("sidecar.js", "dom.js", "style.css"):
                 assert (await sidecar.client.get(f"/page/{name}")).status_code == 200
             problem_in(await sidecar.client.get("/page/sidecar.html"), 404)
-            problem_in(await sidecar.client.get("/v1/models"), 404)
+
+    run(scenario)
+
+
+ELSEWHERE = [
+    ("GET", "/v1/models"),
+    ("PUT", "/v1/models/m"),
+    ("GET", "/v1/models/m/evaluations"),
+    ("POST", "/v1/models/m/references"),
+    ("GET", "/v1/models/m/counting"),
+    ("DELETE", "/v1/models/m"),
+    ("GET", "/v1/nothing"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ELSEWHERE)
+def test_who_asks_a_sidecar_for_what_its_centre_has_is_told_where_that_is(tmp_path, method, path):
+    auth = {"keys": [key_setting("rows", "rows", ["ingest", "metrics"])]}
+
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path, auth=auth) as sidecar:
+            problem_in(await sidecar.client.request(method, path), 401)
+            sidecar.client.headers["x-api-key"] = "rows"
+
+            problem = problem_in(await sidecar.client.request(method, path), 421)
+
+            assert problem["title"] == "Misdirected Request"
+            assert "a sidecar" in problem["detail"]
+            assert "http://centre" in problem["detail"]
+            assert not any(path in line for line in await sidecar.metrics())
+
+    run(scenario)
+
+
+def test_the_document_of_a_sidecar_has_what_it_answers_and_nothing_else(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            await sidecar.send(ROW)
+            paths = (await sidecar.client.get("/openapi.json")).json()["paths"]
+            found = {path for path, methods in paths.items() if "get" in methods}
+
+            assert paths.keys() == {"/v1/models/{model}/inferences", "/healthz", "/livez", "/readyz", "/metrics"}
+            assert {path: (await sidecar.client.get(path)).status_code for path in found} == dict.fromkeys(found, 200)
+
+    run(scenario)
+
+
+def test_a_sidecar_of_a_sidecar_says_so_and_does_not_take_models_for_gone(tmp_path):
+    async def scenario():
+        async with serving(tmp_path) as centre, beside(centre, tmp_path) as sidecar:
+            await centre.model()
+            first = SimpleNamespace(service=sidecar.sidecar, clock=centre.clock)
+            async with beside(first, tmp_path, number=1) as second:
+                assert "this is a sidecar" in problem_in(await second.send(ROW), 503)["detail"]
+                assert "this is a sidecar" in problem_in(await second.client.get("/readyz"), 503)["detail"]
 
     run(scenario)
 

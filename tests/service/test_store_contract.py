@@ -17,6 +17,7 @@ from stores import (
     series,
     step,
     total_of,
+    turn,
 )
 
 from service.errors import StoreUnavailableError
@@ -204,7 +205,7 @@ async def test_a_deleted_model_leaves_nothing_behind_also_when_it_is_made_again(
         assert list(await place.store.decisions("m", "1", 0, EVER_US)) == []
         assert [row.id for row in await place.store.deliveries(state=None, target=None, limit=9)] == ["kept-n"]
         await place.store.sweep([], 0, 9)
-    assert (await place.store.commit([commit(epoch, delta())]))[0].status == "stale"
+    assert (await place.store.commit([commit(epoch, delta(), turn=turn(5))]))[0].status == "stale"
     assert not await place.store.record(step(epoch, was=1, until=2))
     assert await total_of(place.store, series(model="kept")) == [1, 0, 0]
 
@@ -214,7 +215,7 @@ async def filled(store, model):
     epoch = await made(store, model)
     await store.put_reference(reference(model=model), b"doc")
     epoch = await store.activate(model, epoch, activation())
-    await store.commit([commit(epoch, delta(), model=model, marks=[mark()])])
+    await store.commit([commit(epoch, delta(), model=model, marks=[mark()], turn=turn(5))])
     await store.record(
         step(
             epoch,

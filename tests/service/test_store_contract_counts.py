@@ -20,6 +20,7 @@ from stores import (
     series,
     step,
     total_of,
+    turn,
 )
 
 from service.errors import PayloadError
@@ -204,6 +205,93 @@ async def test_marks_belong_to_their_model(place):
 
     assert statuses == ["committed", "committed"]
     assert list(await place.store.marks("other", ["k"])) == []
+
+
+# --- turns
+
+
+@on_every_store
+async def test_a_turn_is_counted_once_and_none_behind_a_later_one(place):
+    epoch = await made(place.store)
+
+    counted = []
+    for number in (1, 2, 7, 6, 2**53 - 1, 10, 9):
+        once, again = await status_of(place.store, *[commit(epoch, delta(), turn=turn(number))] * 2)
+        assert again == "passed"
+        counted += [number] if once == "committed" else []
+
+    assert counted == [1, 2, 7, 2**53 - 1]
+    assert await total_of(place.store) == [4, 0, 0]
+
+
+@on_every_store
+async def test_turns_are_their_senders_and_their_models(place):
+    one, two = await made(place.store, "m"), await made(place.store, "n")
+
+    statuses = await status_of(
+        place.store,
+        commit(one, turn=turn(5)),
+        commit(one, turn=turn(4, "other")),
+        commit(two, turn=turn(3), model="n"),
+        commit(one, turn=turn(5)),
+    )
+
+    assert statuses == ["committed"] * 3 + ["passed"]
+
+
+@on_every_store
+async def test_what_is_not_counted_keeps_its_turn(place):
+    epoch = await made(place.store)
+    await place.store.commit([commit(epoch, marks=[mark()])])
+
+    statuses = await status_of(
+        place.store,
+        commit(epoch - 1, delta(), turn=turn(1)),
+        commit(epoch, delta(), marks=[mark()], turn=turn(1)),
+        commit(epoch, delta(), turn=turn(1)),
+        commit(epoch - 1, delta(), marks=[mark()], turn=turn(1)),
+    )
+
+    assert statuses == ["stale", "duplicate", "committed", "passed"]
+    assert await total_of(place.store) == [1, 0, 0]
+
+
+@on_every_store
+async def test_of_two_stores_that_commit_one_turn_at_once_one_does(place):
+    other = await place.another()
+    epoch = await made(place.store)
+
+    for i in range(1, 21):
+        calls = [store.commit([commit(epoch, delta(), turn=turn(i))]) for store in (place.store, other)]
+        ((one,), (two,)) = await asyncio.gather(*calls)
+        assert {one.status, two.status} == {"committed", "passed"}
+
+    assert await total_of(place.store) == [20, 0, 0]
+
+
+@on_every_store
+async def test_senders_are_forgotten_by_the_time_of_their_last_turn_and_marks_take_no_room_from_them(place):
+    epoch = await made(place.store)
+    start_us = place.clock.us
+    for i in range(6):
+        place.clock.us = start_us + i
+        sent = [commit(epoch, marks=[mark(f"{i} {j}")], turn=turn(7 + j, f"s{i}")) for j in range(3)]
+        await place.store.commit(sent)
+    place.clock.us = start_us + 6
+    await place.store.commit([commit(epoch, turn=turn(99, "s0"))])
+
+    async def known():
+        turns = [commit(epoch - 1, turn=turn(9, f"s{i}")) for i in range(6)]
+        return [i for i, status in enumerate(await status_of(place.store, *turns)) if status == "passed"]
+
+    assert await place.store.sweep([], EVER_US, 9) == Swept()
+    assert await known() == [0, 1, 2, 3, 4, 5]
+    assert await place.store.sweep([], 0, 9, None, start_us + 3) == Swept()
+    assert await known() == [0, 3, 4, 5]
+    assert await place.store.sweep([], 0, 3, None, start_us + 3) == Swept(marks_evicted=1)
+    assert await known() == [0, 4, 5]
+    assert await place.store.sweep([], 0, 9, None, start_us + 7) == Swept()
+    assert await known() == []
 
 
 # --- reading

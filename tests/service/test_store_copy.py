@@ -23,6 +23,7 @@ from stores import (
     reference,
     series,
     step,
+    turn,
 )
 
 from service.app.copying import copy_store
@@ -64,7 +65,7 @@ async def filled(store, clock):
     sketch = type(sketch)(
         **{**{name: getattr(sketch, name) for name in sketch.__slots__}, "payload": wrap_sketch(b"4")}
     )
-    await store.commit([commit(epoch, delta(0), sketch, marks=[mark("later")])])
+    await store.commit([commit(epoch, delta(0), sketch, marks=[mark("later")], turn=turn(41))])
     await store.record(
         step(
             epoch,
@@ -159,6 +160,8 @@ def test_what_goes_on_with_a_copy_counts_no_row_twice(redis_url, tmp_path, to):
         store = await opened(target, clock)
         try:
             epoch = (await store.epochs())["m"]
+            (passed,) = await store.commit([commit(epoch, delta(0), turn=turn(41))])
+            assert passed.status == "passed"
             (again,) = await store.commit([commit(epoch, delta(0), marks=[mark("k7")])])
             await store.commit([commit(epoch, delta(0, (0, 1, 0)))])
             swept = await store.sweep([], 0, 10_000)

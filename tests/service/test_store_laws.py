@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from stores import EVER_US, KINDS, PANE_US, WINDOW_US, Place, commit, delta, mark, series, step, total_of
+from stores import EVER_US, KINDS, PANE_US, WINDOW_US, Place, commit, delta, mark, series, step, total_of, turn
 
 from service.ports import CountsRead, Keeping
 from service.storage import codec
@@ -36,7 +36,7 @@ class Stores(RuleBasedStateMachine):
         self.epoch = self.run(self.stores[0].put_model("m", b"", "api", None))
         self.counts, self.rows, self.late = Counter(), Counter(), Counter()  # of (segment, pane, bin), (segment, pane)
         self.marks, self.dirty = [], Counter()
-        self.evaluated = None
+        self.evaluated, self.turn = None, 0
         self.coarse_before = 0
 
     def run(self, call):
@@ -52,22 +52,27 @@ class Stores(RuleBasedStateMachine):
         store=STORES,
         parts=st.lists(st.tuples(SEGMENTS, PANES, COUNTS, st.integers(0, 5)), max_size=4),
         key=st.none() | st.integers(0, 20),
+        number=st.none() | st.integers(1, 20),
         stale=st.booleans(),
     )
-    def commit(self, store, parts, key, stale):
+    def commit(self, store, parts, key, number, stale):
         deltas = [delta(pane, counts, segment=segment, late=late) for segment, pane, counts, late in parts]
         marks = [] if key is None else [mark(str(key))]
+        turns = None if number is None else turn(number)
         epoch = self.epoch - 1 if stale else self.epoch
 
-        (result,) = self.run(self.stores[store].commit([commit(epoch, *deltas, marks=marks)]))
+        (result,) = self.run(self.stores[store].commit([commit(epoch, *deltas, marks=marks, turn=turns)]))
 
-        if key in self.marks:
+        if number is not None and number <= self.turn:
+            assert result.status == "passed"
+        elif key in self.marks:
             assert result.status == "duplicate"
         elif stale:
             assert result.status == "stale"
         else:
             assert result.status == "committed"
             self.marks += [] if key is None else [key]
+            self.turn = number or self.turn
             for segment, pane, counts, late in parts:
                 self.counts.update({(segment, pane, i): n for i, n in enumerate(counts)})
                 self.rows[segment, pane] += sum(counts)
@@ -85,7 +90,9 @@ class Stores(RuleBasedStateMachine):
 
         swept = self.run(self.stores[store].sweep([keeping], 0, marks_max))
 
-        assert swept.marks_evicted == max(0, len(self.marks) - marks_max)
+        surplus = max(0, (self.turn > 0) - marks_max)
+        assert swept.marks_evicted == max(0, len(self.marks) - marks_max) + surplus
+        self.turn = 0 if surplus else self.turn
         self.marks = self.marks[max(0, len(self.marks) - marks_max) :]
         self.coarse_before = max(self.coarse_before, coarsen)
         for segment in ("", "eu"):

@@ -55,6 +55,34 @@ def committing(store):
     return store.commit([NOTHING])
 
 
+def turns_of(requests):
+    documents = [msgspec.msgpack.decode(request.content) for request in requests]
+    return [(document["sender"], document["number"]) for document in documents]
+
+
+def test_rows_that_may_be_sent_again_keep_their_turn_while_others_go_by():
+    """Were they one sender, its later batch would stand for the one that is to be sent again."""
+
+    def rows(rows_id, model="m"):
+        return Commit(model=model, epoch=1, deltas=(), rows_id=rows_id)
+
+    async def sent(store):
+        for commits in ([rows("a"), rows("b", "n")], [NOTHING], [rows("a")], [NOTHING], [rows("c"), rows("b", "n")]):
+            await store.commit(commits)
+
+    _, requests = asked([COUNTED], sent)
+
+    assert turns_of(requests) == [
+        ("s.again", 1),
+        ("s.again", 2),
+        ("s.once", 3),
+        ("s.again", 1),
+        ("s.once", 4),
+        ("s.again", 5),
+        ("s.again", 2),
+    ]
+
+
 SILENCES = [
     httpx.ConnectError("refused"),
     httpx.ConnectTimeout("late"),

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
+from typing import TypeVar
 
 from service.errors import PayloadError
 from service.ports import LEARNING, Commit, Committed, CountsRead, Keeping, Pane, Progress, Series, Swept
@@ -11,6 +12,7 @@ from service.storage.memory.state import ModelState, PaneState, State
 __all__ = ["commit", "panes", "progress", "rows", "rows_by_window", "sweep"]
 
 Merge = Callable[[Sequence[bytes]], bytes]
+_Kept = TypeVar("_Kept")
 
 
 def commit(state: State, commit: Commit, now_us: int) -> Committed:
@@ -18,6 +20,9 @@ def commit(state: State, commit: Commit, now_us: int) -> Committed:
     model = state.models.get(commit.model)
     if model is None:
         return Committed(status="stale")
+    turn = commit.turn
+    if turn is not None and model.turns.get(turn.sender, (0, 0))[0] >= turn.number:
+        return Committed(status="passed")
     known = [model.marks[mark.key][0] for mark in commit.marks if mark.key in model.marks]
     if known:
         return Committed(status="duplicate", known=known)
@@ -35,6 +40,9 @@ def commit(state: State, commit: Commit, now_us: int) -> Committed:
         if progress.evaluated_until_us is not None and delta.window_start_us < progress.evaluated_until_us:
             progress.dirty[delta.window_start_us] = progress.dirty.get(delta.window_start_us, 0) + 1
     model.marks.update((mark.key, (mark, now_us)) for mark in commit.marks)
+    if turn is not None:
+        model.turns.pop(turn.sender, None)
+        model.turns[turn.sender] = turn.number, now_us
     return Committed(status="committed")
 
 
@@ -84,7 +92,15 @@ def progress(state: State, only: str | None) -> Iterator[Progress]:
                 )
 
 
-def sweep(state: State, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, merge: Merge) -> Swept:
+def sweep(
+    state: State,
+    keepings: Sequence[Keeping],
+    marks_before_us: int,
+    marks_max: int,
+    merge: Merge,
+    *,
+    turns_before_us: int | None,
+) -> Swept:
     """Expire, evict, fold, coarsen."""
     kept = [
         (model, keeping)
@@ -92,7 +108,8 @@ def sweep(state: State, keepings: Sequence[Keeping], marks_before_us: int, marks
         if (model := state.models.get(keeping.model)) is not None and keeping.epoch in {None, model.epoch}
     ]
     expired = sum(_expire(model, keeping) for model, keeping in kept)
-    evicted = sum(_evict(model, marks_before_us, marks_max) for model in state.models.values())
+    evicted = sum(_evict(model.marks, marks_before_us, marks_max) for model in state.models.values())
+    evicted += sum(_evict(model.turns, turns_before_us, marks_max) for model in state.models.values())
     errors: list[PayloadError] = []
     folded = sum(
         _fold(pane, merge, errors)
@@ -187,10 +204,12 @@ def _of_version(model: ModelState, keeping: Keeping) -> Iterator[dict[tuple[int,
     return (panes for (version, *_), panes in model.panes.items() if version == keeping.version)
 
 
-def _evict(model: ModelState, before_us: int, number_max: int) -> int:
-    for key in list(takewhile(lambda key: model.marks[key][1] < before_us, model.marks)):
-        del model.marks[key]
-    surplus = list(model.marks)[: max(0, len(model.marks) - number_max)]
+def _evict(kept: dict[str, tuple[_Kept, int]], before_us: int | None, number_max: int) -> int:
+    """Drop the oldest, by time and by number."""
+    if before_us is not None:
+        for key in list(takewhile(lambda key: kept[key][1] < before_us, kept)):
+            del kept[key]
+    surplus = list(kept)[: max(0, len(kept) - number_max)]
     for key in surplus:
-        del model.marks[key]
+        del kept[key]
     return len(surplus)

@@ -68,6 +68,8 @@ class ModelState:
     versions: dict[str, ProgressState] = field(default_factory=dict)
     marks: dict[str, tuple[Mark, int]] = field(default_factory=dict)
     """Each with when it was made, in that order."""
+    turns: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Last number of each sender, with when that was, in that order."""
     evaluations: dict[EvaluationKey, EvaluationRow] = field(default_factory=dict)
     """In the order that they were recorded in."""
     alerts: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)

@@ -114,12 +114,19 @@ class MemoryStore:
         return list(counts.progress(self.state, model))
 
     async def sweep(
-        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+        self,
+        keepings: Sequence[Keeping],
+        marks_before_us: int,
+        marks_max: int,
+        deliveries_before_us: int | None = None,
+        turns_before_us: int | None = None,
     ) -> Swept:
         """Expire, evict, fold, coarsen."""
         if deliveries_before_us is not None:
             outbox.drop(self.state, deliveries_before_us)
-        return counts.sweep(self.state, keepings, marks_before_us, marks_max, self._merge)
+        return counts.sweep(
+            self.state, keepings, marks_before_us, marks_max, self._merge, turns_before_us=turns_before_us
+        )
 
     # models and references
 

@@ -16,6 +16,7 @@ Of a model, behind `driftline:{m:MODEL}:`::
     payloads:PANE      list    its sum, if it is summed, and what was committed since
     versions           hash    VERSION/newest, /advanced, /evaluated; dirty: hash by VERSION/WINDOW
     marks              hash    by idempotency key; mark_order: list
+    turns              hash    by sender, its last number and when that was; turn_order: zset by that time
     evaluations        hash    by number; evaluation_names (hash) and evaluation_ends (zset) lead there
     alerts             hash    REVISION:DOCUMENT by VERSION/SEGMENT
     episodes           hash    by id; episode_order and episodes_open: zsets

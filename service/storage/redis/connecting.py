@@ -23,6 +23,7 @@ from redis.asyncio import (
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -73,6 +74,19 @@ class Connecting:
     tries: int = 5
     backoff_max_s: float = 0.5
     replicas_acknowledge: int = 0
+
+
+class _Retry(Retry):
+    """Tries again what was lost, and not what was refused: redis-py takes a wrong password for a connection that broke."""
+
+    async def call_with_retry(  # type: ignore[override]  # what is left to the base class need not be spelled out
+        self, do: Any, fail: Any, is_retryable: Any = None, **kept: Any
+    ) -> Any:
+        return await super().call_with_retry(do, fail, is_retryable or _is_lost, **kept)
+
+
+def _is_lost(error: Exception) -> bool:
+    return not isinstance(error, AuthenticationError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +159,7 @@ def _options(address: RedisAddress, connecting: Connecting) -> dict[str, Any]:
         "socket_timeout": connecting.answer_timeout_s,
         "socket_keepalive": True,
         "health_check_interval": _HEALTH_CHECK_S,
-        "retry": Retry(backoff, connecting.tries),
+        "retry": _Retry(backoff, connecting.tries),
         "retry_on_error": _LOST,
         "protocol": 2,  # answers of scripts as they are
         "client_name": "driftline",

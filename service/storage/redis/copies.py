@@ -16,6 +16,7 @@ from service.storage.copying import (
     PaneCopy,
     ReferenceCopy,
     Row,
+    TurnCopy,
     VersionCopy,
 )
 from service.storage.redis import keys
@@ -48,6 +49,9 @@ def written(key: str, number: int, row: Row) -> Iterator[Command]:  # noqa: C901
         case MarkCopy(mark=mark, at_us=at_us):
             yield "HSET", f"{key}marks", mark.key, pack([mark.digest, mark.answer, keys.stamp(at_us)])[0]
             yield "RPUSH", f"{key}mark_order", mark.key
+        case TurnCopy(turn=turn, at_us=at_us):
+            yield "HSET", f"{key}turns", turn.sender, keys.number(turn.number) + keys.stamp(at_us)
+            yield "ZADD", f"{key}turn_order", at_us, turn.sender
         case AlertCopy():
             field = f"{keys.quoted(row.version)}/{keys.quoted(row.segment)}"
             yield "HSET", f"{key}alerts", field, b"%d:" % row.revision + row.document

@@ -20,6 +20,7 @@ from service.ports import (
     Pane,
     ReferenceRow,
     Series,
+    Turn,
 )
 from service.storage.copying import (
     PAGE_ROWS,
@@ -34,6 +35,7 @@ from service.storage.copying import (
     ReferenceCopy,
     Row,
     Table,
+    TurnCopy,
     VersionCopy,
 )
 from service.storage.redis import index, keys
@@ -218,6 +220,12 @@ class RedisCopy:
         found = await self._server.command("HMGET", f"{key}marks", *names) if names else []
         return [_mark(name, value) for name, value in zip(names, found, strict=True)]
 
+    async def _turns(self, model: str, first: int, last: int) -> Sequence[TurnCopy]:
+        key = keys.model(model)
+        senders = await self._server.command("ZRANGE", f"{key}turn_order", first, last)
+        found = await self._server.command("HMGET", f"{key}turns", *senders) if senders else []
+        return [_turn(sender, value) for sender, value in zip(senders, found, strict=True)]
+
     async def _evaluations(self, model: str, first: int, last: int) -> Sequence[EvaluationRow]:
         key = keys.model(model)
         places = await self._server.command("ZRANGE", f"{key}evaluation_ends", first, last)
@@ -265,7 +273,7 @@ class RedisCopy:
 
 
 _SIGNS: Final = ("row", "references", "delivery_order")
-_LISTED: Final = frozenset({"panes", "marks", "evaluations", "episodes", "deliveries"})
+_LISTED: Final = frozenset({"panes", "marks", "turns", "evaluations", "episodes", "deliveries"})
 
 
 def _behind(place: bytes) -> str:
@@ -303,6 +311,11 @@ def _bytes_of(raw: bytes) -> bytes:
 def _mark(name: bytes, value: bytes) -> MarkCopy:
     digest, answer, at = _parts(value)
     return MarkCopy(mark=Mark(key=name.decode(), digest=digest, answer=answer), at_us=keys.unstamp(at))
+
+
+def _turn(sender: bytes, value: bytes) -> TurnCopy:
+    number, at = value[:_STAMP_CHARS], value[_STAMP_CHARS:]
+    return TurnCopy(turn=Turn(sender=sender.decode(), number=int(number)), at_us=keys.unstamp(at))
 
 
 def _episode(text: bytes) -> EpisodeCopy:

@@ -86,7 +86,9 @@ def pane_key(series: str, start_us: int, window_start_us: int) -> str:
 
 
 def _given(commit: Commit) -> Given:
+    turn = commit.turn
     return {
+        **({} if turn is None else {"turn": {"sender": turn.sender, "number": keys.number(turn.number)}}),
         "epoch": str(commit.epoch),
         "newest": {keys.quoted(version): keys.stamp(us) for version, us in commit.newest_us.items()},
         "marks": [{"key": mark.key, "digest": mark.digest, "answer": mark.answer} for mark in commit.marks],

@@ -7,7 +7,7 @@ from service.ports import LEARNING, Keeping
 from service.storage.redis import keys
 from service.storage.redis.server import Given, Server
 
-__all__ = ["drop_deliveries", "evict_marks", "expire"]
+__all__ = ["drop_deliveries", "evict_marks", "expire", "forget_senders"]
 
 _BATCH: Final = 200
 _MARKS_BATCH: Final = 1_000
@@ -35,6 +35,17 @@ async def evict_marks(server: Server, models: Sequence[str], before_us: int, num
     while left:
         # To drop them once more does no harm: there is nothing that a ticket would keep from being done twice.
         found = await server.repeatable("evict_marks", [(keys.model(name), given) for name in left])
+        evicted += sum(int(by_number) for _, by_number in found)
+        left = [name for name, some in zip(left, found, strict=True) if sum(map(int, some)) == _MARKS_BATCH]
+    return evicted
+
+
+async def forget_senders(server: Server, models: Sequence[str], before_us: int | None, number_max: int) -> int:
+    """Forget senders without a turn since a time, and the longest silent beyond a number; how many for their number."""
+    given = {"before": before_us or 0, "number_max": number_max, "limit": _MARKS_BATCH}
+    evicted, left = 0, list(models)
+    while left:
+        found = await server.repeatable("forget_senders", [(keys.model(name), given) for name in left])
         evicted += sum(int(by_number) for _, by_number in found)
         left = [name for name, some in zip(left, found, strict=True) if sum(map(int, some)) == _MARKS_BATCH]
     return evicted

@@ -9,7 +9,7 @@ from typing import Final
 from redis import exceptions
 from redis.asyncio.sentinel import MasterNotFoundError
 
-from service.errors import StoreUnavailableError
+from service.errors import StoreUnavailableError, UnusableStoreError
 
 __all__ = ["TooFewReplicasError", "is_in_doubt", "translated"]
 
@@ -24,6 +24,7 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (exceptions.ConnectionError, "Redis cannot be reached"),
     (exceptions.ReadOnlyError, "this Redis is a replica, and read-only"),
     (exceptions.OutOfMemoryError, "the memory of Redis is full"),
+    (exceptions.MovedError, "this Redis is part of a cluster: wanted redis+cluster://"),
     (exceptions.ClusterDownError, "the cluster of Redis is down, or has nobody for these keys"),
     (exceptions.RedisClusterException, "no node of the cluster of Redis answers, or it is none"),
     (exceptions.RedisError, "Redis refuses"),
@@ -53,6 +54,11 @@ _BY_CODE: Final = {
 # Redis 6.2 puts where it was in the script before it.
 _CODE: Final = re.compile(r"(?:^|\d: )-?(ACL failure|The user executing|[A-Z]+)\b")
 
+_SENTINELS: Final = "Sentinels refuse the user or the password (see store.sentinel_password_file)"
+_UNTRUSTED: Final = "the certificate of Redis is not trusted (see store.tls_ca_file)"
+_FOR_GOOD: Final = (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.MovedError)
+"""What does not come right by waiting: a user, a password or an address, which the settings have, or the server."""
+
 
 class TooFewReplicasError(StoreUnavailableError):
     """The primary has it, and may lose it."""
@@ -71,12 +77,22 @@ def translated() -> Iterator[None]:
         yield
     except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
         if _untrusted(error):
-            raise StoreUnavailableError("the certificate of Redis is not trusted (see store.tls_ca_file)") from error
-        code = _CODE.search(str(error))
-        reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
-        raise StoreUnavailableError(
-            f"{_BY_CODE.get(code[1] if code else '', reason)} ({type(error).__name__})"
-        ) from error
+            raise UnusableStoreError(_UNTRUSTED) from error
+        if isinstance(error, MasterNotFoundError) and exceptions.AuthenticationError.__name__ in str(error):
+            raise StoreUnavailableError(_SENTINELS) from error  # others may know a primary when they are back
+        said = _of_a_node(error)
+        code = _CODE.search(str(said))
+        reason = next(reason for kind, reason in _REASONS if isinstance(said, kind))
+        unavailable = UnusableStoreError if isinstance(said, _FOR_GOOD) else StoreUnavailableError
+        raise unavailable(f"{_BY_CODE.get(code[1] if code else '', reason)} ({type(said).__name__})") from error
+
+
+def _of_a_node(error: BaseException) -> BaseException:
+    """What a node said, if the client of a cluster has made an error of its own of that; only what stays true is picked out."""
+    said: BaseException | None = error
+    while isinstance(said, exceptions.RedisClusterException):
+        said = said.__cause__ or said.__context__
+    return said if isinstance(said, _FOR_GOOD) else error
 
 
 def _untrusted(error: BaseException | None) -> bool:

@@ -29,6 +29,8 @@ MODEL_KEYS: Final = (
     "dirty",
     "marks",
     "mark_order",
+    "turns",
+    "turn_order",
     "evaluations",
     "evaluation_names",
     "evaluation_ends",

@@ -8,9 +8,9 @@ import asyncio
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from itertools import chain
 from operator import itemgetter
@@ -20,10 +20,10 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from service.domain.redis_address import redis_address
-from service.errors import StoreUnavailableError
+from service.errors import StoreUnavailableError, UnusableStoreError
 from service.ports import Clock
 from service.storage.redis import keys
-from service.storage.redis.connecting import Connected, Connecting, connect
+from service.storage.redis.connecting import Client, Connected, Connecting, connect
 from service.storage.redis.failures import TooFewReplicasError, is_in_doubt, translated
 from service.storage.redis.packing import pack
 
@@ -46,33 +46,53 @@ _CLOSED: Final = "the store is closed"
 
 
 class Server:
-    """A Redis that scripts are run on; made by `open`."""
+    """A Redis that scripts are run on; made by `at`, or by `open`, which sees at once that it is there.
 
-    def __init__(self, connected: Connected, clock: Clock | None, connecting: Connecting) -> None:
-        self._connected = connected
-        self._client = connected.client
+    Before the first call it is seen that the keys are of a layout that this program knows.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Connected],
+        clock: Clock | None,
+        connecting: Connecting,
+        layouts: Sequence[str | None],
+    ) -> None:
+        self._connect = connect
+        self._connected = connect()
         self._clock = clock
         self._connecting = connecting
+        self._layouts = layouts
+        self._known = False
         self._calls = asyncio.Semaphore(connecting.connections_max)
         self._closed = False
 
     @classmethod
-    async def open(
-        cls, url: str, clock: Clock | None, connecting: Connecting, layouts: Sequence[str | None] | None = None
+    def at(
+        cls, url: str, clock: Clock | None, connecting: Connecting, layouts: Sequence[str | None] = (LAYOUT,)
     ) -> Self:
-        """Connect, and see that the keys are of a layout that this program knows, or of one of those that are given.
+        """One that is connected to when it is first called. Unless an empty Redis is among the layouts, it gets ours.
+
+        Raises
+        ------
+        StoreUnavailableError
+            A file with a certificate or key cannot be read.
+        """
+        return cls(partial(connect, redis_address(url), connecting), clock, connecting, layouts)
+
+    @classmethod
+    async def open(
+        cls, url: str, clock: Clock | None, connecting: Connecting, layouts: Sequence[str | None] = (LAYOUT,)
+    ) -> Self:
+        """Connect, and see that the keys are of one of the layouts.
 
         Raises
         ------
         StoreUnavailableError
         """
-        server = cls(connect(redis_address(url), connecting), clock, connecting)
+        server = cls.at(url, clock, connecting, layouts)
         try:
-            if layouts is None:
-                await server.command("SET", f"{keys.ALL}layout", LAYOUT, "NX")
-            found = await server.layout()
-            if found not in (layouts or (LAYOUT,)):
-                raise StoreUnavailableError(_UNFINISHED if found == COPYING else _LATER)  # noqa: TRY301 - closes
+            await server.layout()
         except BaseException:
             await server.close()
             raise
@@ -248,7 +268,34 @@ class Server:
         self._alive()
         with translated():
             async with asyncio.timeout(self._connecting.call_timeout_s), self._calls:
+                if not self._known:
+                    await self._look()
                 yield
+
+    @property
+    def _client(self) -> Client:
+        return self._connected.client
+
+    async def _look(self) -> None:
+        """See that the server is there, and the layout one that is known; if not, the next call begins with a new client."""
+        try:
+            await self._look_at_layout()
+        except BaseException as error:
+            # A client of a cluster that has found no node, or none with keys, finds none later either.
+            of_nobody, self._connected = self._connected, self._connect()
+            await of_nobody.close()
+            if isinstance(error, IndexError):  # of redis-py, which wants a first primary
+                raise StoreUnavailableError("the cluster of Redis has not been made yet") from error
+            raise
+
+    async def _look_at_layout(self) -> None:
+        if None not in self._layouts:
+            await self._client.execute_command("SET", f"{keys.ALL}layout", LAYOUT, "NX")
+        found = await self._client.execute_command("GET", f"{keys.ALL}layout")
+        layout = None if found is None else found.decode()
+        if layout not in self._layouts:
+            raise UnusableStoreError(_UNFINISHED if layout == COPYING else _LATER)
+        self._known = True
 
     def _alive(self) -> None:
         if self._closed:

@@ -42,12 +42,30 @@ _FILLER: Final = bytes(64 << 10)  # about two panes: with less left than that, t
 
 
 class RedisStore:
-    """A store in a Redis or Valkey, which any number of processes may share; made by `open`."""
+    """A store in a Redis or Valkey, which any number of processes may share; made by `at` or `open`."""
 
     def __init__(self, server: Server, merge_sketches: MergeSketches | None) -> None:
         self._server = server
         self._progress: counts.Known = {}
         self._merge: Merge = partial(codec.merge, merge_sketches=merge_sketches)
+
+    @classmethod
+    def at(
+        cls,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        connecting: Connecting | None = None,
+        merge_sketches: MergeSketches | None = None,
+    ) -> Self:
+        """As `open` makes it, and connected to when it is first used, which may be later than it is there.
+
+        Raises
+        ------
+        StoreUnavailableError
+            A file with a certificate or key cannot be read.
+        """
+        return cls(Server.at(url, clock, connecting or Connecting()), merge_sketches)
 
     @classmethod
     async def open(
@@ -138,7 +156,12 @@ class RedisStore:
         return await counts.progress_of_all(self._server, await self._models(), self._progress)
 
     async def sweep(
-        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+        self,
+        keepings: Sequence[Keeping],
+        marks_before_us: int,
+        marks_max: int,
+        deliveries_before_us: int | None = None,
+        turns_before_us: int | None = None,
     ) -> Swept:
         """Expire, evict, fold, coarsen; a pane that cannot be read is told of when all the others are done."""
         server = self._server
@@ -146,6 +169,7 @@ class RedisStore:
         folding = Folding(server=server, merge=self._merge, errors=[])
         names = await self._models()
         evicted = await dropping.evict_marks(server, names, marks_before_us, marks_max)
+        evicted += await dropping.forget_senders(server, names, turns_before_us, marks_max)
         folded = await folding.fold(names)
         coarsened = await folding.coarsen(keepings)
         if deliveries_before_us is not None:

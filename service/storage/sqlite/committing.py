@@ -13,6 +13,7 @@ __all__ = ["commit", "marks"]
 
 _COMMITTED: Final = Committed(status="committed")
 _STALE: Final = Committed(status="stale")
+_PASSED: Final = Committed(status="passed")
 
 _MODEL: Final = "SELECT id, epoch FROM models WHERE model = ?"
 _MARK: Final = 'SELECT "key", digest, answer FROM marks WHERE model_id = ? AND "key" = ?'
@@ -20,6 +21,10 @@ _NUMBER_MARKS: Final = """
     INSERT INTO marks_made VALUES (?, ?) ON CONFLICT (model_id) DO UPDATE SET number = number + excluded.number"""
 _LAST_MARK: Final = "SELECT number FROM marks_made WHERE model_id = ?"
 _ADD_MARK: Final = "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)"
+_LAST_TURN: Final = "SELECT number FROM turns WHERE model_id = ? AND sender = ?"
+_TAKE_TURN: Final = """
+    INSERT INTO turns VALUES (?, ?, ?, ?)
+    ON CONFLICT (model_id, sender) DO UPDATE SET number = excluded.number, at_us = excluded.at_us"""
 _PROGRESS: Final = "SELECT newest_us, evaluated_until_us FROM progress WHERE model_id = ? AND version = ?"
 _ADD_PROGRESS: Final = "INSERT INTO progress VALUES (?, ?, ?, ?, NULL)"
 _ADVANCE: Final = "UPDATE progress SET newest_us = ?, advanced_at_us = ? WHERE model_id = ? AND version = ?"
@@ -50,6 +55,9 @@ def _commit(connection: sqlite3.Connection, commit: Commit, now_us: int) -> Comm
         return _STALE
     model_id, epoch = row
     # Known before stale: what has been counted need not be counted anew by the new epoch.
+    turn = commit.turn
+    if turn is not None and _last_turn(connection, model_id, turn.sender) >= turn.number:
+        return _PASSED
     known = _known(connection, model_id, [mark.key for mark in commit.marks])
     if known:
         return Committed(status="duplicate", known=known)
@@ -59,7 +67,14 @@ def _commit(connection: sqlite3.Connection, commit: Commit, now_us: int) -> Comm
         _advance(connection, model_id, version, commit, now_us)
     _add_deltas(connection, model_id, commit)
     _add_marks(connection, model_id, commit.marks, now_us)
+    if turn is not None:
+        connection.execute(_TAKE_TURN, (model_id, turn.sender, turn.number, now_us))
     return _COMMITTED
+
+
+def _last_turn(connection: sqlite3.Connection, model_id: int, sender: str) -> int:
+    row = connection.execute(_LAST_TURN, (model_id, sender)).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _known(connection: sqlite3.Connection, model_id: int, keys: Sequence[str]) -> Sequence[Mark]:

@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Any, Final, Self, cast
 
 from service.errors import StoreUnavailableError
-from service.ports import Activation, Delivery, EpisodeRow, EvaluationRow, Mark, ModelRow, Pane, ReferenceRow, Series
+from service.ports import (
+    Activation,
+    Delivery,
+    EpisodeRow,
+    EvaluationRow,
+    Mark,
+    ModelRow,
+    Pane,
+    ReferenceRow,
+    Series,
+    Turn,
+)
 from service.storage.copying import (
     PAGE_ROWS,
     AlertCopy,
@@ -19,6 +30,7 @@ from service.storage.copying import (
     ReferenceCopy,
     Row,
     Table,
+    TurnCopy,
     VersionCopy,
 )
 from service.storage.sqlite import opening
@@ -48,6 +60,7 @@ _SELECT: Final[dict[Table, str]] = {
     "versions": f"SELECT version, newest_us, advanced_at_us, evaluated_until_us FROM progress WHERE {_OF} "  # noqa: S608
     "AND coalesce(newest_us, evaluated_until_us) IS NOT NULL ORDER BY version",
     "marks": f'SELECT "key", digest, answer, at_us FROM marks WHERE {_OF} ORDER BY number',  # noqa: S608
+    "turns": f"SELECT sender, number, at_us FROM turns WHERE {_OF} ORDER BY at_us, sender",  # noqa: S608
     "evaluations": "SELECT ?1, version, segment, reference_id, size, start_us, end_us, verdict, rows, revision, "  # noqa: S608 - text of ours
     f"document FROM evaluations WHERE {_OF} ORDER BY sequence",
     "alerts": f"SELECT version, segment, revision, document FROM alerts WHERE {_OF} ORDER BY 1, 2",  # noqa: S608
@@ -148,7 +161,7 @@ class SqliteCopy:
                 raise
             self._connection.execute("COMMIT")
 
-    def _put(self, model_id: int | None, row: Row) -> None:  # noqa: C901 - a case a table
+    def _put(self, model_id: int | None, row: Row) -> None:  # noqa: C901, PLR0912 - a case a table
         match row:
             case ModelCopy(row=one, made=made):
                 self._insert("models", made, one.model, one.epoch, one.owner, one.configuration)
@@ -169,6 +182,8 @@ class SqliteCopy:
                 self._connection.execute(_NUMBER_MARK, (model_id,))
                 ((number,),) = self._rows("SELECT number FROM marks_made WHERE model_id = ?", (model_id,))
                 self._insert("marks", model_id, number, mark.key, mark.digest, mark.answer, at_us)
+            case TurnCopy(turn=turn, at_us=at_us):
+                self._insert("turns", model_id, turn.sender, turn.number, at_us)
             case EvaluationRow():
                 key = (row.version, row.segment, row.reference_id, row.size, row.start_us, row.end_us)
                 said = (row.verdict, row.rows, row.revision, row.document)
@@ -286,6 +301,10 @@ def _mark(key: str, digest: bytes, answer: bytes, at_us: int) -> MarkCopy:
     return MarkCopy(mark=Mark(key=key, digest=digest, answer=answer), at_us=at_us)
 
 
+def _turn(sender: str, number: int, at_us: int) -> TurnCopy:
+    return TurnCopy(turn=Turn(sender=sender, number=number), at_us=at_us)
+
+
 def _evaluation(*values: Any) -> EvaluationRow:
     return EvaluationRow(**dict(zip(EvaluationRow.__slots__, values, strict=True)))
 
@@ -310,6 +329,7 @@ def _delivery(number: int, *values: Any) -> DeliveryCopy:
 _READ: Final[dict[str, Callable[..., Row]]] = {
     "references": _reference,
     "marks": _mark,
+    "turns": _turn,
     "evaluations": _evaluation,
     "alerts": _alert,
     "episodes": _episode,

@@ -9,7 +9,7 @@ from typing import Any, Final
 from service.ports import LEARNING, Keeping
 from service.storage.sqlite.lane import Lanes
 
-__all__ = ["drop_deleted_models", "drop_deliveries", "evict_marks", "expire"]
+__all__ = ["drop_deleted_models", "drop_deliveries", "evict_marks", "expire", "forget_senders"]
 
 _BATCH: Final = 100  # panes or evaluations of 33 KiB are dropped in 4 ms
 _MARKS_BATCH: Final = 1_000
@@ -22,6 +22,7 @@ _EPISODE: Final = "DELETE FROM episodes WHERE number = ?"
 _SERIES: Final = "DELETE FROM series WHERE id = ?"
 _DIRTY: Final = "DELETE FROM dirty WHERE model_id = ? AND version = ? AND window_start_us = ?"
 _MARK: Final = "DELETE FROM marks WHERE model_id = ? AND number = ?"
+_TURN: Final = "DELETE FROM turns WHERE model_id = ? AND sender = ? AND at_us = ?"
 _DELETED_MODEL: Final = "DELETE FROM deleted_models WHERE id = ?"
 _DELIVERY: Final = "DELETE FROM deliveries WHERE number = ? AND state <> 'pending'"
 
@@ -77,6 +78,10 @@ _OLD_DECISIONS: Final = (
 _MARKS_SPAN: Final = """
     SELECT (SELECT min(number) FROM marks WHERE model_id = ?1), (SELECT max(number) FROM marks WHERE model_id = ?1)"""
 _MARKS_KEPT: Final = "SELECT number FROM marks WHERE model_id = ? AND at_us >= ? ORDER BY number LIMIT 1"
+_OLD_TURNS: Final = "SELECT model_id, sender, at_us FROM turns WHERE at_us < ?"
+_MANY_TURNS: Final = "SELECT model_id FROM turns GROUP BY model_id HAVING count(*) > ?"
+_SURPLUS_TURNS: Final = """
+    SELECT model_id, sender, at_us FROM turns WHERE model_id = ? ORDER BY at_us DESC, sender LIMIT -1 OFFSET ?"""
 
 
 async def drop_deleted_models(lanes: Lanes) -> None:
@@ -115,6 +120,16 @@ async def evict_marks(lanes: Lanes, before_us: int, number_max: int) -> int:
     return evicted
 
 
+async def forget_senders(lanes: Lanes, before_us: int | None, number_max: int) -> int:
+    """Forget senders without a turn since a time, and the longest silent beyond a number a model; how many for that."""
+    if before_us is not None:
+        await _drop_found(lanes, _TURN, _OLD_TURNS, (before_us,))
+    surplus = 0
+    for (model_id,) in await lanes.keeper.read(_found(_MANY_TURNS, (number_max,))):
+        surplus += await _drop_found(lanes, _TURN, _SURPLUS_TURNS, (model_id, number_max))
+    return surplus
+
+
 async def drop_deliveries(lanes: Lanes, before_us: int) -> None:
     """Drop what was delivered or given up before a time."""
     await _drop_found(lanes, _DELIVERY, _OLD_DELIVERIES, (before_us,))
@@ -139,7 +154,7 @@ async def _drop_found(lanes: Lanes, statement: str, query: str, arguments: Seque
 
 async def _drop(lanes: Lanes, statement: str, keys: Iterator[tuple[object, ...]]) -> int:
     dropped = 0
-    size = _MARKS_BATCH if statement == _MARK else _BATCH
+    size = _MARKS_BATCH if statement in {_MARK, _TURN} else _BATCH
     while batch := list(islice(keys, size)):
         dropped += await lanes.writer.write(partial(_drop_batch, statement, batch))
     return dropped

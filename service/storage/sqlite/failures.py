@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from service.errors import StoreUnavailableError
+from service.errors import StoreUnavailableError, UnusableStoreError
 
 __all__ = ["is_of_the_connection", "primary_code", "translated"]
 
@@ -33,6 +33,10 @@ _OF_THE_CONNECTION: Final = {
 }
 
 
+_FOR_GOOD: Final = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+"""What does not come right by waiting."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise `StoreUnavailableError` in the place of any error of SQLite."""
@@ -41,8 +45,9 @@ def translated() -> Iterator[None]:
     except sqlite3.Error as error:
         # The text of SQLite stays behind: it names files, and nothing says that it never quotes a value.
         name = getattr(error, "sqlite_errorname", type(error).__name__)
-        reason = _REASONS.get(primary_code(error), "the database refuses")
-        raise StoreUnavailableError(f"{reason} ({name})") from error
+        code = primary_code(error)
+        reason = _REASONS.get(code, "the database refuses")
+        raise (UnusableStoreError if code in _FOR_GOOD else StoreUnavailableError)(f"{reason} ({name})") from error
 
 
 def primary_code(error: sqlite3.Error) -> int:

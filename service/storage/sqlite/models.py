@@ -19,6 +19,7 @@ _OWNED: Final = (  # what is small; the rest is left to housekeeping
     "DELETE FROM progress WHERE model_id = ?",
     "DELETE FROM dirty WHERE model_id = ?",
     "DELETE FROM marks_made WHERE model_id = ?",
+    "DELETE FROM turns WHERE model_id = ?",
     "DELETE FROM alerts WHERE model_id = ?",
     "DELETE FROM episodes WHERE model_id = ?",
     "DELETE FROM roles WHERE model_id = ?",

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
 
-from service.errors import StoreUnavailableError
+from service.errors import UnusableStoreError
 from service.storage.sqlite.failures import primary_code
 
 __all__ = ["Durability", "connect", "prepare", "scripts"]
@@ -77,7 +77,7 @@ def prepare(path: Path, steps: Sequence[str], *, lock_timeout_s: float) -> None:
 
     Raises
     ------
-    StoreUnavailableError
+    UnusableStoreError
         The file is of a later version, or not a store.
     """
     with closing(connect(path, durability="process", lock_timeout_s=lock_timeout_s, create=True)) as connection:
@@ -93,11 +93,11 @@ def _version(connection: sqlite3.Connection, known: int) -> int:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     connection.execute("COMMIT")
     if version > known:
-        raise StoreUnavailableError(
+        raise UnusableStoreError(
             f"the database is of version {version}, this program knows {known}: it was written by a later Driftline"
         )
     if (application, version > 0) != (APPLICATION_ID, True) and (application, version, tables) != (0, 0, 0):
-        raise StoreUnavailableError("the file is a database, but not one of Driftline's")
+        raise UnusableStoreError("the file is a database, but not one of Driftline's")
     return int(version)
 
 
@@ -140,5 +140,5 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             connection.execute("ROLLBACK")
         else:
             if mode != "wal":
-                raise StoreUnavailableError("the file system cannot hold a write-ahead log; wanted a local disk")
+                raise UnusableStoreError("the file system cannot hold a write-ahead log; wanted a local disk")
             return

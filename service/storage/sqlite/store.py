@@ -169,13 +169,19 @@ class SqliteStore:
         return await self._read(lambda c: counts.progress(c, model))
 
     async def sweep(
-        self, keepings: Sequence[Keeping], marks_before_us: int, marks_max: int, deliveries_before_us: int | None = None
+        self,
+        keepings: Sequence[Keeping],
+        marks_before_us: int,
+        marks_max: int,
+        deliveries_before_us: int | None = None,
+        turns_before_us: int | None = None,
     ) -> Swept:
         """Expire, evict, fold, coarsen; a pane that cannot be read is told of when all the others are done."""
         # Dropping comes first: in a full store it makes the room that folding needs.
         await dropping.drop_deleted_models(self._lanes)
         expired = [await dropping.expire(self._lanes, keeping) for keeping in keepings]
         evicted = await dropping.evict_marks(self._lanes, marks_before_us, marks_max)
+        evicted += await dropping.forget_senders(self._lanes, turns_before_us, marks_max)
         if deliveries_before_us is not None:
             await dropping.drop_deliveries(self._lanes, deliveries_before_us)
         errors: folding.Errors = []

@@ -139,6 +139,7 @@ class Centre:
     async def _asked(self, request: httpx.Request, call_s: float) -> Heard:
         why, in_doubt, under_way = "the centre does not answer in time", False, False
         backoff_s = self._patience.backoff_s
+        last_try_us = self._clock.local_us() + int(self._patience.call_s * 1e6)
         try:
             async with asyncio.timeout(call_s):
                 while True:
@@ -148,6 +149,8 @@ class Centre:
                     if isinstance(outcome, Heard):
                         return outcome
                     why, in_doubt = outcome.why, in_doubt or outcome.in_doubt
+                    if self._clock.local_us() >= last_try_us:
+                        raise TimeoutError  # noqa: TRY301 - a long answer is waited for, a centre that is away is not
                     await asyncio.sleep(max(outcome.wait_s, self._rng.uniform(backoff_s / 2, backoff_s)))
                     backoff_s = min(backoff_s * 2, self._patience.backoff_max_s)
         except TimeoutError:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from service.errors import PayloadError, StoreUnavailableError
-from service.ports import Clock, Commit, Committed, ModelRow, Progress
+from service.ports import TURNS_KEPT_US, Clock, Commit, Committed, ModelRow, Progress, Turn
 from service.storage.upstream.centre import IN_DOUBT, Centre, Heard, Patience
 from service.storage.upstream.clock import CentreClock
 from service.storage.wire import (
@@ -79,8 +79,10 @@ class UpstreamStore:
         self._progress: dict[str, tuple[int, Sequence[Progress]]] = {}
         self._asked: set[str] = set()
         self._name = name
-        self._batches = 0
+        self._turns = 0
+        self._last_again: dict[str, tuple[str, int]] = {}
         self.sent_at_us: int | None = None
+        self.keys_kept_us: int = TURNS_KEPT_US
 
     @property
     def up(self) -> bool | None:
@@ -132,6 +134,7 @@ class UpstreamStore:
             return None
         document = self._read(heard, CountingDocument)
         self._centre_clock.told(document.now_us, heard.asked_us, heard.heard_us)
+        self.keys_kept_us = document.keys_kept_us
         self._asked.add(model)
         self._know(model, document.progress)
         return document.row()
@@ -165,10 +168,18 @@ class UpstreamStore:
             raise StoreUnavailableError(f"the centre answers {heard.status}: {heard.detail}")
         return heard.body
 
-    def _batch(self) -> str:
-        """Identity of counts, by which they are added once however often this one commit has to be sent."""
-        self._batches += 1
-        return f"{self._name}.{self._batches}"
+    def _turn(self, commit: Commit) -> Turn:
+        """By which counts are added once, however often they have to be sent.
+
+        Rows that may be sent again keep their turn meanwhile, while those that somebody waits for go by: they are two senders.
+        """
+        last_id, number = self._last_again.get(commit.model, ("", 0))
+        if not commit.rows_id or commit.rows_id != last_id:
+            self._turns += 1
+            number = self._turns
+        if commit.rows_id:
+            self._last_again[commit.model] = commit.rows_id, number
+        return Turn(sender=f"{self._name}.{'again' if commit.rows_id else 'once'}", number=number)
 
     async def _commit(self, commit: Commit) -> Committed:
         heard = await self._post(commit)
@@ -189,7 +200,7 @@ class UpstreamStore:
         return await self._centre.ask(
             "POST",
             f"/v1/models/{quote(commit.model)}/counts",
-            content=encode_counts(commit, commit.rows_id or self._batch()),
+            content=encode_counts(commit, self._turn(commit)),
             headers=_COUNTS_HEADERS,
         )
 
@@ -207,6 +218,7 @@ class UpstreamStore:
     def _forget(self, model: str) -> None:
         self._asked.discard(model)
         self._progress.pop(model, None)
+        self._last_again.pop(model, None)
 
 
 def _epochs_path(names: Sequence[str]) -> str:

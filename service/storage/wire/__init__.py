@@ -24,7 +24,6 @@ from service.storage.wire.counts import (
     CountsDelta,
     CountsDocument,
     CountsMark,
-    batch_mark,
     decode_counts,
     encode_counts,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "EpochsDocument",
     "KnownRequest",
     "VersionProgress",
-    "batch_mark",
     "decode_counts",
     "encode_counts",
     "read_document",

@@ -103,7 +103,10 @@ class ActivationDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountingDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """`driftline.counting/1`: what must be known of a model to count as the centre does."""
+    """`driftline.counting/1`: what must be known of a model to count as the centre does.
+
+    `keys_kept_us` is for how long the centre knows a request again by its key.
+    """
 
     format: str
     model: str
@@ -111,6 +114,7 @@ class CountingDocument(msgspec.Struct, frozen=True, kw_only=True):
     configuration: msgspec.Raw
     activations: Sequence[ActivationDocument]
     now_us: int
+    keys_kept_us: int = 86_400_000_000
     progress: Sequence[VersionProgress] = ()
 
     def row(self) -> ModelRow:

@@ -2,13 +2,14 @@
 
 ::
 
-    {format: "driftline.counts/1", batch: str, epoch: int,
+    {format: "driftline.counts/1", sender: str, number: int, epoch: int,
      deltas: [{version: str, reference_id: str, segment: str, pane_start_us: int, rows: int, late: int, payload: bin}],
      newest_us: {version: int},
      marks: [{key: str, digest: bin, answer: bin}],
      tally: {accepted: int, late: int, rejected: {reason: int}, ignored_cells: int}}
 
-`batch` is the identity of the rows: a body that comes again is counted once by it. `marks` are requests of senders that named a
+`sender` and `number` are the turn of the batch (`service.ports.Turn`): one that comes again, or behind a later one, adds nothing.
+`marks` are requests of senders that named a
 key, with what they are answered (JSON), so that a repeat is known wherever it arrives. Payloads are those of
 `service.storage.codec`, which compresses them. What is not known is refused: a field that is passed over in silence would be
 counts that are lost in silence.
@@ -21,7 +22,7 @@ from msgspec import Meta
 
 from service.domain.configuration import NAME_PATTERN
 from service.errors import DecodeError
-from service.ports import Commit, Delta, Mark, Tally
+from service.ports import Commit, Delta, Tally, Turn
 
 __all__ = [
     "COUNTS",
@@ -31,7 +32,6 @@ __all__ = [
     "CountsDocument",
     "CountsMark",
     "CountsTally",
-    "batch_mark",
     "decode_counts",
     "encode_counts",
 ]
@@ -47,14 +47,13 @@ _MARKS_MAX: Final = 100_000
 _VERSIONS_MAX: Final = 10_000
 _INT64_MAX: Final = (1 << 63) - 1
 _INT64_MIN: Final = -(1 << 63)
-_BATCH_MARK: Final = "~"
-"""Before the identity of a batch, where marks are kept: no name of a version begins so, and so no key of a request."""
-
+_NUMBER_MAX: Final = (1 << 53) - 1
 _Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
-_Batch = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_Sender = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_Number = Annotated[int, Meta(ge=1, le=_NUMBER_MAX)]
 _ReferenceId = Annotated[str, Meta(min_length=1, max_length=128)]
 _Segment = Annotated[str, Meta(max_length=256)]
-_Key = Annotated[str, Meta(pattern=r"^[^~][ -~]{0,299}$")]
+_Key = Annotated[str, Meta(pattern=r"^[ -~]{1,300}$")]
 _Digest = Annotated[bytes, Meta(max_length=64)]
 _Answer = Annotated[bytes, Meta(min_length=2, max_length=16_384)]
 _Reason = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -114,19 +113,26 @@ class CountsDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`driftline.counts/1`: counts of one model that belong together."""
 
     format: str
-    batch: _Batch
+    sender: _Sender
+    number: _Number
     epoch: _Epoch
     deltas: Annotated[list[CountsDelta], Meta(max_length=_DELTAS_MAX)] = []
     marks: Annotated[list[CountsMark], Meta(max_length=_MARKS_MAX)] = []
     newest_us: Annotated[dict[_Name, _Us], Meta(max_length=_VERSIONS_MAX)] = {}
     tally: CountsTally = CountsTally()
 
+    @property
+    def turn(self) -> Turn:
+        """As the port has it."""
+        return Turn(sender=self.sender, number=self.number)
 
-def encode_counts(commit: Commit, batch: str) -> bytes:
-    """The body that a commit is sent in; `batch` is the identity of its rows."""
+
+def encode_counts(commit: Commit, turn: Turn) -> bytes:
+    """The body that a commit is sent in, at its turn."""
     document = CountsDocument(
         format=COUNTS,
-        batch=batch,
+        sender=turn.sender,
+        number=turn.number,
         epoch=commit.epoch,
         deltas=[
             CountsDelta(
@@ -169,11 +175,6 @@ def decode_counts(body: bytes) -> CountsDocument:
     if document.format != COUNTS:
         raise DecodeError(422, f"format: wanted {COUNTS}")
     return document
-
-
-def batch_mark(batch: str) -> Mark:
-    """By what a batch is recognised when it comes again."""
-    return Mark(key=_BATCH_MARK + batch, digest=b"", answer=b"")
 
 
 _counts: Final = msgspec.msgpack.Decoder(CountsDocument)

@@ -1,4 +1,4 @@
--- Adds counts and marks, unless a mark is known or the epoch has moved on. One that was refused may come again under the same
+-- Adds counts, marks and a turn, unless the turn is over, a mark is known or the epoch has moved on. One that was refused may come again under the same
 -- ticket, counted anew.
 --
 -- A list of payloads that was empty is a new pane, and one with three is known to be unfolded: what need not be asked is not,
@@ -10,6 +10,13 @@ if not epoch then
   return {'stale', {}}
 end
 -- Known before stale: what has been counted need not be counted anew by the new epoch.
+local turn = given.turn
+if turn then
+  local last = call('HGET', key('turns'), turn.sender)
+  if last and string.sub(last, 1, STAMP_CHARS) >= turn.number then
+    return {'passed', {}}
+  end
+end
 local known = {}
 for _, mark in ipairs(given.marks) do
   local found = call('HGET', key('marks'), mark.key)
@@ -60,5 +67,10 @@ for _, mark in ipairs(given.marks) do
   if call('HSET', key('marks'), mark.key, cmsgpack.pack({mark.digest, mark.answer, at})) == 1 then
     call('RPUSH', key('mark_order'), mark.key)
   end
+end
+if turn then
+  at = at or now()
+  call('HSET', key('turns'), turn.sender, turn.number .. at)
+  call('ZADD', key('turn_order'), string.sub(at, 2), turn.sender)
 end
 return {'committed', {}}

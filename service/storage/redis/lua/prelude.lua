@@ -8,7 +8,8 @@ local call = redis.call
 local given = cmsgpack.unpack(ARGV[1])
 local TICKETS_KEPT_MS = 300000
 local keeps_ticket = true
-local PANE_CHARS = 40
+local STAMP_CHARS = 20
+local PANE_CHARS = 2 * STAMP_CHARS
 local ARGUMENTS = 3
 
 local function key(name)
