@@ -25,6 +25,7 @@ from detectors.learning import Sketch, merged
 from service.app import Service
 from service.app.logs import configure_logs
 from service.errors import StoreUnavailableError
+from service.ports import Committed
 from service.registry.reference_file import reference_bytes
 from service.settings import Settings
 from service.settings.keys import hash_key
@@ -82,6 +83,8 @@ class FailingStore:
     def __init__(self, store):
         self._store = store
         self.ill = False
+        self.away = set()
+        """Models whose part of the store is not there."""
         self.gate = asyncio.Event()
         self.gate.set()
         self.commits = 0
@@ -97,7 +100,15 @@ class FailingStore:
         self.commits += 1
         await self.gate.wait()
         self._check()
-        return await self._store.commit(commits)
+        found = await self._store.commit([one for one in commits if one.model not in self.away])
+        unavailable = Committed(status="unavailable", reason="made to be away by a test")
+        rest = iter(found)
+        return [unavailable if one.model in self.away else next(rest) for one in commits]
+
+    async def progress(self, model=None):
+        if model in self.away:
+            raise StoreUnavailableError("made to be away by a test")
+        return await self._store.progress(model)
 
     async def check(self):
         self._check()

@@ -221,3 +221,9 @@ async def total_of(store, of=None, first_us=0, last_us=EVER_US, n_bins=BINS):
     """Sum of all counts of a series."""
     panes = await store.panes(of or series(), first_us, last_us)
     return codec.summed([payload for pane in panes for payload in pane.payloads], n_bins).tolist()
+
+
+async def evaluated(store, model="m", version="1"):
+    """All evaluations of a version, by end; of those with one end, the one recorded first comes first."""
+    found = await store.evaluations(model, version, size=None, first_us=None, last_us=None, limit=1 << 30)
+    return list(reversed(found))

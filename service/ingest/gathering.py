@@ -118,8 +118,17 @@ class CountsBuffer:
         self._watcher.committed(rows, time.perf_counter() - started_s)
         self._on_commit({commit.model for commit in counted})
         for waiting, one in zip(group, results, strict=True):
-            if not waiting.done.done():
-                waiting.done.set_result(one)
+            self._end(waiting, one)
+
+    def _end(self, waiting: _Waiting, committed: Committed) -> None:
+        if committed.status == "unavailable":
+            self._watcher.store_failed("commit")
+        if waiting.done.done():
+            return
+        if committed.status == "unavailable":
+            waiting.done.set_exception(StoreUnavailableError(committed.reason))
+        else:
+            waiting.done.set_result(committed)
 
     def _tell(self, commit: Commit) -> None:
         tally = commit.tally

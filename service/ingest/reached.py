@@ -3,10 +3,12 @@
 Other processes may have committed newer rows to the same store: what is known is read again after a second.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from service.errors import StoreUnavailableError
 from service.ingest.fates import Clocked
 from service.ports import CountsStore, Progress
 from service.registry.models import LiveModel
@@ -28,6 +30,21 @@ class Reached:
     def __init__(self, store: CountsStore) -> None:
         self._store = store
         self._known: dict[str, tuple[int, int, dict[str, Progress]]] = {}
+
+    async def read(self, models: Iterable[LiveModel], now_us: int) -> dict[str, StoreUnavailableError]:
+        """Read what is not known, all at once; why it cannot be read, by model.
+
+        A store may have lost some of its parts: that of one model must not cost the others their rows, nor its time again.
+        """
+        unknown = [model for model in models if not self._is_known(model, now_us)]
+        found = await asyncio.gather(*(self._versions(model, now_us) for model in unknown), return_exceptions=True)
+        errors = {}
+        for model, one in zip(unknown, found, strict=True):
+            if isinstance(one, StoreUnavailableError):
+                errors[model.model] = one
+            elif isinstance(one, BaseException):
+                raise one
+        return errors
 
     async def clocked(self, model: LiveModel, version: str, now_us: int) -> Clocked:
         """Times that decide over rows of a version."""
@@ -65,9 +82,12 @@ class Reached:
         self._known.pop(model, None)
 
     async def _versions(self, model: LiveModel, now_us: int) -> dict[str, Progress]:
-        epoch, read_at_us, versions = self._known.get(model.model, (None, 0, {}))
-        # Another epoch: it was changed, or deleted and made again.
-        if epoch != model.epoch or not 0 <= now_us - read_at_us < _KNOWN_FOR_US:
+        if not self._is_known(model, now_us):
             versions = {progress.version: progress for progress in await self._store.progress(model.model)}
             self._known[model.model] = model.epoch, now_us, versions
-        return versions
+        return self._known[model.model][-1]
+
+    def _is_known(self, model: LiveModel, now_us: int) -> bool:
+        epoch, read_at_us, _ = self._known.get(model.model, (None, 0, {}))
+        # Another epoch: it was changed, or deleted and made again.
+        return epoch == model.epoch and 0 <= now_us - read_at_us < _KNOWN_FOR_US

@@ -111,10 +111,7 @@ class Rounds:
         try:
             await _Round(self, group).run()
         except StoreUnavailableError as error:
-            self._watcher.store_failed("commit")
-            for waiting in group:
-                if waiting.asker is not None and not waiting.aside:
-                    self.fail(waiting, error)
+            self.unavailable(group, error)
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
             parts = _parts(group)
             if len(parts) > 1:
@@ -140,6 +137,13 @@ class Rounds:
         if plain:
             self._watcher.counted(model, Answer(accepted=plain))
 
+    def unavailable(self, group: Iterable[Waiting], error: StoreUnavailableError) -> None:
+        """The store was not there for these: who waits hears of it."""
+        self._watcher.store_failed("commit")
+        for waiting in group:
+            if waiting.asker is not None and not waiting.aside:
+                self.fail(waiting, error)
+
     def fail(self, waiting: Waiting, error: Exception) -> None:
         """Refuse a request, unless its fate is settled."""
         if waiting.ended:
@@ -157,11 +161,12 @@ class _Round:
     def __init__(self, rounds: Rounds, group: Sequence[Waiting]) -> None:
         self._rounds = rounds
         self._left = list(group)
+        self._off: set[Waiting] = set()
 
     async def run(self) -> None:
         for _ in range(_ATTEMPTS_MAX):
             await self._try()
-            self._left = [one for one in self._left if not (one.ended or one.aside)]
+            self._left = [one for one in self._left if not (one.ended or one.aside or one in self._off)]
             if not self._left:
                 return
         raise StoreUnavailableError("the model changes faster than its rows can be counted")
@@ -169,21 +174,39 @@ class _Round:
     async def _try(self) -> None:
         rounds = self._rounds
         now_us = await rounds.store.now_us()
-        attempts: list[Attempt] = []
-        by_commit = sorted(self._left, key=_commit_of)
-        for (name, _), some in groupby(by_commit, key=_commit_of):
-            live = rounds.registry.get(name)
-            if live is None:
-                for waiting in some:
-                    rounds.fail(waiting, GoneError("the model is no more"))
-                continue
-            first, again = _once_a_key(some)
-            attempts.append(await self._count(live, first, again, now_us))
+        attempts = await self._counted(now_us)
         results = iter(await rounds.store.commit([attempt.commit for attempt in attempts if attempt.worth_it]))
         settled = [(attempt, next(results) if attempt.worth_it else _NOTHING) for attempt in attempts]
         for attempt, result in sorted(settled, key=lambda one: one[1].status == "stale"):
-            await self._settle(attempt, result, now_us)
+            if result.status == "unavailable":
+                self._put_off(attempt.waiting, StoreUnavailableError(result.reason))
+            else:
+                await self._settle(attempt, result, now_us)
         rounds.on_commit({attempt.live.model for attempt in attempts})
+
+    async def _counted(self, now_us: int) -> Sequence[Attempt]:
+        """All that can be counted, by commit."""
+        rounds = self._rounds
+        by_commit = [(name, list(some)) for (name, _), some in groupby(sorted(self._left, key=_commit_of), _commit_of)]
+        lives = {name: rounds.registry.get(name) for name, _ in by_commit}
+        unread = await rounds.reached.read([live for live in lives.values() if live is not None], now_us)
+        attempts: list[Attempt] = []
+        for name, some in by_commit:
+            live = lives[name]
+            if live is None:
+                for waiting in some:
+                    rounds.fail(waiting, GoneError("the model is no more"))
+            elif name in unread:
+                self._put_off(some, unread[name])
+            else:
+                first, again = _once_a_key(some)
+                attempts.append(await self._count(live, first, again, now_us))
+        return attempts
+
+    def _put_off(self, some: Sequence[Waiting], error: StoreUnavailableError) -> None:
+        """Try these no more in this round."""
+        self._rounds.unavailable(some, error)
+        self._off.update(some)
 
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int

@@ -168,10 +168,11 @@ class Committed:
 
     `committed`: all of it is in the store. Otherwise nothing is, by this call: `passed` (its turn is over: it was committed
     before), `duplicate` (some marks were known; they are in `known`, as they were stored), `stale` (the model's epoch has moved
-    on, or the model is gone), `refused` (a store that judges what it is sent will never take this, for a `reason`).
+    on, or the model is gone), `refused` (a store that judges what it is sent will never take this, for a `reason`). Or nobody
+    knows: `unavailable` (the part of the store that has the model does not answer, or refuses, for a `reason`).
     """
 
-    status: Literal["committed", "passed", "duplicate", "stale", "refused"]
+    status: Literal["committed", "passed", "duplicate", "stale", "refused", "unavailable"]
     known: Sequence[Mark] = ()
     reason: str = ""
 
@@ -272,8 +273,8 @@ class CountsStore(Protocol):
         """Add counts, marks and turns; advance each version's newest event time; touch evaluated base windows.
 
         Each commit is all or nothing; together they may share one transaction. What was counted is known whatever epoch it
-        names. A delta whose base window starts before
-        the version's `evaluated_until_us` makes that window dirty, once more each time.
+        names. A delta whose base window starts before the version's `evaluated_until_us` makes that window dirty, once more
+        each time. `StoreUnavailableError` is raised if all of them are unavailable.
         """
         ...
 

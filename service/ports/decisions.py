@@ -16,8 +16,6 @@ class EvaluationRow:
 
     Parameters
     ----------
-    sequence : int
-        Order in which evaluations were recorded over all models; given by the store, 0 until then.
     size : str
         Label of the window: `1h`, `6h`, `1000rows`.
     verdict : str
@@ -26,7 +24,6 @@ class EvaluationRow:
         JSON of `driftline.evaluation/1`.
     """
 
-    sequence: int = 0
     model: str
     version: str
     segment: str = ""
@@ -120,14 +117,10 @@ class DecisionsStore(Protocol):
         """Write a step, unless something that it relied on has changed or its role is lost; whether it was written."""
         ...
 
-    async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-        """Recorded after a sequence number, in that order; replaced ones come again under their new number."""
-        ...
-
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int
     ) -> Sequence[EvaluationRow]:
-        """Whose windows end in (first_us, last_us], latest end first."""
+        """Whose windows end in (first_us, last_us], latest end first; of those with one end, the one recorded last."""
         ...
 
     async def alert(self, model: str, version: str, segment: str = "") -> tuple[int, bytes] | None:

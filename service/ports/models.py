@@ -28,7 +28,8 @@ class ModelRow:
     ----------
     model : str
     epoch : int
-        Grows with every change of this row; never comes back, not even when a deleted model is made again.
+        Grows with every change of this row; never comes back, not even when a deleted model is made again, or when a backup is
+        restored from before it was drawn, unless the clock was set back: it is the time, or one more than the last.
     owner : {"api", "file"}
         Who may change its configuration.
     configuration : bytes

@@ -22,7 +22,8 @@ class RolesStore(Protocol):
 
         A role is one owner's until it has run out or is given back; a model that is not there has none. Its fence stays
         while it is held without a gap. Whoever takes it anew gets a larger one, so that a record of before is refused,
-        however late it comes.
+        however late it comes, and also one of a fence that the store has lost: like an epoch, it is the time, or one more
+        than the last.
         """
         ...
 

@@ -111,15 +111,16 @@ class Board:
             self._show(model, key, evaluation.window.end_us or 0, evaluation_document(evaluation))
 
     async def _load(self, model: LiveModel) -> None:
-        sizes = {base_label(model, scale) for scale in (1, *model.configuration.scales)}
-        sizes |= {view.label for view in model.configuration.views}
+        # In the order in which the windows of one end are recorded.
+        scales = [base_label(model, scale) for scale in (1, *model.configuration.scales)]
+        sizes = dict.fromkeys([*scales, *(view.label for view in model.configuration.views)])
         for version in model.versions.values():
             rows: list[EvaluationRow] = []
             for size in sizes:
                 rows += await self._store.evaluations(
                     model.model, version.version, size=size, first_us=None, last_us=None, limit=1
                 )
-            for row in sorted(rows, key=lambda row: (row.end_us, row.sequence)):
+            for row in sorted(rows, key=lambda row: row.end_us):
                 self._take(model, row)
 
     def _latest(self, rows: Sequence[EvaluationRow]) -> Iterator[EvaluationRow]:

@@ -174,7 +174,7 @@ class Copied(Protocol):
         ...
 
     def pages(self, model: str, table: Table) -> AsyncIterator[Sequence[Row]]:
-        """All rows of a model in a table, some at a time, in the order that they were made."""
+        """All rows of a model in a table, some at a time, in the order that they were made; of evaluations, those of one end."""
         ...
 
     async def common(self) -> Common:

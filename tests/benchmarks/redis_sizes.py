@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 from load import free_port, running
 from redis_server import RedisServer
+from stores import evaluated
 
 from service.storage.redis import RedisStore
 
@@ -80,10 +81,10 @@ def _settled(redis):
     deadline = time.perf_counter() + 120
     with redis.client() as client:
         while True:
-            evaluated = client.zcard(MODEL_KEY + "evaluation_order")
+            evaluated = client.zcard(MODEL_KEY + "evaluation_ends")
             if evaluated and not client.scard(MODEL_KEY + "unfolded"):
                 time.sleep(6)  # one more round of housekeeping
-                if client.zcard(MODEL_KEY + "evaluation_order") == evaluated:
+                if client.zcard(MODEL_KEY + "evaluation_ends") == evaluated:
                     return
             assert time.perf_counter() < deadline
             time.sleep(0.5)
@@ -100,7 +101,7 @@ def _written(redis):
 async def _json_bytes(redis):
     store = await RedisStore.open(redis.url)
     try:
-        rows = await store.evaluations_after(0, 10_000)
+        rows = await evaluated(store)
         return sum(len(row.document) for row in rows) / max(1, len(rows))
     finally:
         await store.close()
@@ -115,7 +116,7 @@ def _print(redis, panes, written, arguments):
             )
             bytes_used, keys = used.get(kind, (0, 0))
             used[kind] = bytes_used + client.memory_usage(key, samples=0), keys + 1
-        evaluations = client.zcard(MODEL_KEY + "evaluation_order")
+        evaluations = client.zcard(MODEL_KEY + "evaluation_ends")
         documents = client.hgetall(MODEL_KEY + "evaluations")
     print(f"{arguments.columns} columns, {panes} panes of {arguments.rows:,} rows; {evaluations} evaluations\n")
     for kind, (bytes_used, keys) in sorted(used.items(), key=lambda item: -item[1][0]):

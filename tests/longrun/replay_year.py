@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from making import reference_of
 from running import DAY, HOUR, Site, at, spread
+from stores import evaluated
 
 BODY_DAYS = 10
 BEGIN = at("2011-01-01")
@@ -46,7 +47,7 @@ async def replay(site, arguments):
         await site.tick()
         evaluated_s += time.perf_counter() - started
         await site.service.ticks.sweep()
-    rows = await site.store.evaluations_after(0, 1 << 30)
+    rows = await evaluated(site.store)
     windows = [row for row in rows if row.size == "1h"]
     assert [row.start_us for row in windows] == [BEGIN + hour * HOUR for hour in range(arguments.days * 24 - 1)]
     assert {row.revision for row in rows} == {1}

@@ -25,7 +25,8 @@ class Told:
             raise ValueError("made to break")
         if any(one.model == "away" for one in commits):
             raise StoreUnavailableError("made to be away")
-        return [Committed(status="duplicate" if one.model == "known" else "committed") for one in commits]
+        statuses = {"known": "duplicate", "elsewhere": "unavailable"}
+        return [Committed(status=statuses.get(one.model, "committed"), reason="why") for one in commits]
 
     def counted(self, model, answer):
         self.told.append((model, answer.accepted, answer.rejected, answer.late))
@@ -65,6 +66,16 @@ def outcomes_of(models, bytes_max=1 << 20):
         return found[1:], told
 
     return asyncio.run(run())
+
+
+def test_a_model_whose_part_of_the_store_is_away_costs_the_others_nothing():
+    found, told = outcomes_of(["a", "elsewhere", "b"])
+
+    assert [one.status for one in found[::2]] == ["committed"] * 2
+    assert isinstance(found[1], StoreUnavailableError)
+    assert str(found[1]) == "why"
+    assert told.touched == [{"first"}, {"a", "b"}]
+    assert "commit" in told.told
 
 
 def test_what_arrives_meanwhile_goes_into_one_commit():

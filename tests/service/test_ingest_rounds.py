@@ -610,3 +610,32 @@ def test_a_model_that_cannot_be_read_again_makes_no_other_count_twice(error):
     assert in_b == 12
     assert answers[2] == (5, False)
     assert in_a == sum(answer[0] for answer in answers[:2] if isinstance(answer, tuple))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_model_whose_part_of_the_store_is_away_costs_the_others_nothing_and_its_rows_are_sent_again(known):
+    async def scenario(scene):
+        if known:  # how far it is, and so that it is away is seen by its commit only
+            await asyncio.gather(*(scene.buffer.add(pending(model, 1), 0) for model in "ab"))
+        standing = await scene.hold()
+        others = [asyncio.create_task(scene.buffer.add(pending(model, 5), 0)) for model in "ab"]
+        assert scene.buffer.offer(pending("b", 7), 0)
+        await asyncio.sleep(0)
+        scene.store.away.add("b")
+        scene.store.gate.set()
+        answers = await ended([standing, *others])
+        before = await scene.rows("b")
+        scene.store.away.clear()
+
+        async def all_there():
+            return await scene.rows("b") == before + 7
+
+        await until(all_there)
+        return answers, await scene.rows("a"), before, scene.watched.failures, scene.watched.drops
+
+    answers, in_a, in_b, failures, drops = played(scenario)
+
+    assert answers == [(1, False), (5, False), StoreUnavailableError]
+    assert (in_a, in_b) == (7, 1) if known else (6, 0)
+    assert "commit" in failures
+    assert drops == []

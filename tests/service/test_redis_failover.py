@@ -3,18 +3,22 @@
 import asyncio
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import pytest
 from redis_cluster import RedisCluster
 from redis_sentinel import Watched
 from serving import NDJSON, Process, encoded, reference_file, rows_of, wait_until
-from stores import commit, delta, made, mark, total_of
+from stores import commit, delta, made, mark, series, total_of
 
 from service.errors import StoreUnavailableError
 from service.storage.redis import Connecting, RedisStore, keys
 
 AWAY_S = 60
+PARTS_GO_ON = {"appendonly": "yes", "appendfsync": "always", "cluster_require_full_coverage": "no"}
+"""Of a cluster: by default it stops as a whole when a slot has no server."""
 
 
 @pytest.fixture
@@ -108,11 +112,60 @@ def test_a_write_that_no_replica_has_is_not_acknowledged_where_that_is_asked_for
         async with opened(watched.url, replicas_acknowledge=1) as store:
             epoch = await made(store)
             await store.commit([commit(epoch, delta())])
-            with paused(watched.replica), pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
-                await store.commit([commit(epoch, delta())])
+            with paused(watched.replica):
+                for call in (store.commit([commit(epoch, delta())]), store.check()):
+                    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                        await call
             await store.commit([commit(epoch, delta())])
+            await store.check()
 
     asyncio.run(scenario())
+
+
+def named(epoch):
+    """A commit that is known again by the name of its rows."""
+    return replace(commit(epoch, delta()), rows_id="these")
+
+
+def marked(epoch):
+    """A commit that is known again by its mark."""
+    return commit(epoch, delta(), marks=[mark()])
+
+
+@pytest.mark.parametrize("known_again", [named, marked])
+def test_a_repeat_is_not_acknowledged_before_a_replica_has_what_was_done_the_first_time(watched, known_again):
+    async def scenario():
+        url = watched.primary.url
+        async with opened(url, replicas_acknowledge=1) as one, opened(url, replicas_acknowledge=1) as other:
+            epoch = await made(one)
+            await one.commit([commit(epoch, delta())])  # the script is known
+            with paused(watched.replica):
+                for store in (one, other, other):
+                    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                        await store.commit([known_again(epoch)])
+            (again,) = await other.commit([known_again(epoch)])
+            return again.status, await total_of(one)
+
+    assert asyncio.run(scenario()) == ("committed" if known_again is named else "duplicate", [2, 0, 0])
+
+
+def test_a_write_that_is_sent_again_on_another_connection_waits_for_replicas_like_the_first(watched):
+    async def scenario():
+        url = watched.primary.url
+        async with opened(url, replicas_acknowledge=1) as one, opened(url, replicas_acknowledge=1) as other:
+            epoch = await made(one)
+            given = {"known": str(epoch), "epoch": str(epoch + 1), "owner": "api", "configuration": b"{}"}
+            write = [(keys.model("m"), given, "a-ticket")]
+            with paused(watched.replica):
+                for store in (one, other):
+                    with pytest.raises(StoreUnavailableError, match="0 of 1 replicas"):
+                        await store._server._run("put_model", write)
+            return await other._server._run("put_model", write), await other.epochs(), epoch
+
+    answers, epochs, epoch = asyncio.run(scenario())
+
+    assert answers == [1]
+    assert epochs == {"m": epoch + 1}
 
 
 def test_sentinels_that_know_no_such_primary_are_told_of(watched):
@@ -122,6 +175,62 @@ def test_sentinels_that_know_no_such_primary_are_told_of(watched):
 
     with pytest.raises(StoreUnavailableError, match="no Sentinel knows a primary"):
         asyncio.run(scenario())
+
+
+# --- a slot that moves from one server of a cluster to another
+
+
+class Moving:
+    """A slot on its way, key by key."""
+
+    def __init__(self, cluster, key):
+        self._cluster, self._source = cluster, cluster.node_of(key)
+        self._target = next(node for node in cluster.nodes if node is not self._source)
+        self._slot = asked(self._source, "CLUSTER", "KEYSLOT", key)
+        self._set_on(self._target, "IMPORTING", self._source)
+        self._set_on(self._source, "MIGRATING", self._target)
+
+    def move(self, share):
+        """Move a share of the keys that have not been moved yet."""
+        names = asked(self._source, "CLUSTER", "GETKEYSINSLOT", self._slot, 1_000)
+        for name in names[: int(len(names) * share)]:
+            asked(self._source, "MIGRATE", "127.0.0.1", self._target.port, name, 0, 2_000)
+
+    def finish(self):
+        for node in (self._target, self._source, *self._cluster.nodes):
+            self._set_on(node, "NODE", self._target)
+
+    def _set_on(self, server, state, other):
+        asked(server, "CLUSTER", "SETSLOT", self._slot, state, asked(other, "CLUSTER", "MYID"))
+
+
+def asked(server, *parts):
+    with server.client() as client:
+        return client.execute_command(*parts)
+
+
+def test_a_model_whose_slot_is_moved_is_not_there_for_a_while_and_then_it_is_whole():
+    cluster = RedisCluster()
+
+    async def scenario():
+        async with opened(cluster.url) as store:
+            epoch = await made(store)
+            one = commit(epoch, delta())
+            await store.commit([one])
+            moving = Moving(cluster, keys.model("m"))
+            for share in (0, 0.5, 1):
+                moving.move(share)
+                for call in (store.commit([one]), store.commit([one, one]), store.model("m"), total_of(store)):
+                    with pytest.raises(StoreUnavailableError, match="moving the keys"):
+                        await call
+            moving.finish()
+            await store.commit([one])
+            return await total_of(store)
+
+    try:
+        assert asyncio.run(scenario()) == [2, 0, 0]
+    finally:
+        cluster.close()
 
 
 # --- with the service
@@ -167,7 +276,7 @@ def test_a_service_works_through_a_failover(watched, tmp_path):
 
 
 def test_a_cluster_that_loses_a_server_keeps_the_models_of_the_others(tmp_path):
-    cluster = RedisCluster(appendonly="yes", appendfsync="always")
+    cluster = RedisCluster(**PARTS_GO_ON)
     try:
         there, elsewhere = _apart(cluster)
         models = dict.fromkeys((there, elsewhere), model_settings(tmp_path) | {"columns": {}})
@@ -179,11 +288,43 @@ def test_a_cluster_that_loses_a_server_keeps_the_models_of_the_others(tmp_path):
 
             wait_until(lambda: acknowledged(process, there, 1), AWAY_S, lambda: process.log)
             assert not acknowledged(process, elsewhere, 1)
+            seen_by = cluster.node_of(keys.ALL)
+            wait_until(lambda: cluster.state(seen_by)["cluster_slots_fail"] != "0", AWAY_S)
+            with ThreadPoolExecutor(20) as senders:  # rows of both go into one round
+                refused = [senders.submit(acknowledged, process, elsewhere, 2) for _ in range(10)]
+                taken = [senders.submit(acknowledged, process, there, number) for number in range(2, 12)]
+                assert all(one.result() for one in taken), process.log
+                assert not any(one.result() for one in refused)
 
             lost.start()
             wait_until(lambda: acknowledged(process, elsewhere, 1), AWAY_S, lambda: process.log)
             for model in models:
-                wait_until(lambda model=model: rows_in(process, model) == 2, AWAY_S, lambda: process.log)
+                rows = 12 if model == there else 2
+                wait_until(lambda model=model, rows=rows: rows_in(process, model) == rows, AWAY_S, lambda: process.log)
+    finally:
+        cluster.close()
+
+
+def test_a_commit_to_a_server_that_is_lost_leaves_no_doubt_of_those_to_the_others():
+    cluster = RedisCluster(**PARTS_GO_ON)
+
+    async def scenario():
+        there, elsewhere = _apart(cluster)
+        async with opened(cluster.url) as store:
+            epochs = {model: await made(store, model) for model in (elsewhere, there)}
+            both = [commit(epoch, delta(), model=model) for model, epoch in epochs.items()]
+            lost = cluster.node_of(keys.model(elsewhere))
+            lost.kill()
+            answers = [[one.status for one in await store.commit(both)] for _ in range(5)]
+            with pytest.raises(StoreUnavailableError):
+                await store.commit(both[:1])
+            total = await total_of(store, series(model=there))
+            lost.start()
+            await insisted(store, both[0])
+            return answers, total
+
+    try:
+        assert asyncio.run(scenario()) == ([["unavailable", "committed"]] * 5, [5, 0, 0])
     finally:
         cluster.close()
 

@@ -12,7 +12,7 @@ import numpy as np
 from redis_server import RedisServer, shared_server
 from running import HOUR, MONDAY
 from serving import NDJSON, Process, encoded, reference_file, rows_of, wait_until
-from stores import FakeClock
+from stores import FakeClock, evaluated
 
 from service.ports import Series
 from service.storage.codec import bins_of, summed
@@ -81,7 +81,7 @@ async def all_of(opening):
         panes = await store.panes(Series(model="m", version="1", reference_id=reference.id), 0, EVER)
         counts = {pane.start_us: (pane.rows, summed(pane.payloads, bins_of(pane.payloads[0]))) for pane in panes}
         evaluations = {}
-        for row in await store.evaluations_after(0, 1000):
+        for row in await evaluated(store):
             document = msgspec.json.decode(row.document)
             del document["evaluated_at"]
             evaluations[row.size, row.start_us] = document

@@ -3,16 +3,19 @@
 import asyncio
 import os
 import signal
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import msgspec
 import pytest
-from redis_server import RedisServer, shared_server
-from stores import FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
+from redis_server import NEWEST, RedisServer, oldest, shared_server
+from stores import PANE_US, FakeClock, commit, delta, evaluation, made, mark, merge_sketches, step, total_of
 
 from service.errors import StoreUnavailableError
+from service.storage import codec
 from service.storage.redis import Connecting, RedisStore, keys
+from service.storage.redis.folding import Folding
 from service.storage.redis.packing import pack
 from service.storage.redis.shrinking import packed_evaluation, unpacked_evaluation
 
@@ -44,6 +47,12 @@ def server():
     own = RedisServer(appendonly="yes", appendfsync="always")
     yield own
     own.close()
+
+
+def scripts_run():
+    """By the shared server, for all its clients."""
+    with shared_server().client() as client:
+        return client.info("commandstats")["cmdstat_evalsha"]["calls"]
 
 
 def command(*parts):
@@ -198,6 +207,41 @@ def test_a_full_server_refuses_and_nothing_is_written(server):
     assert run(scenario, url=server.url) == ([0, 0, 0], [])
 
 
+REFUSALS = {
+    "the memory of Redis is full": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    "not enough replicas": (
+        ("CONFIG", "SET", "min-replicas-to-write", "1"),
+        ("CONFIG", "SET", "min-replicas-to-write", "0"),
+    ),
+    "is a replica, and read-only": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    "does not permit this user": (("ACL", "SETUSER", "default", "-rpush"), ("ACL", "SETUSER", "default", "+rpush")),
+    "something else writes to this Redis": (("RENAME", "counts", f"{keys.model('m')}row"), ("ECHO", "")),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+@pytest.mark.parametrize("program", [lambda: NEWEST, oldest])
+def test_a_server_that_refuses_is_told_of_by_its_reason_also_from_within_a_script(program, reason):
+    server = RedisServer(program=program())
+    spoil, mend = REFUSALS[reason]
+
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta())])
+        with server.client() as client:
+            client.set("counts", "of another program")
+            client.execute_command(*spoil)
+            with pytest.raises(StoreUnavailableError, match=reason) as caught:
+                await store.commit([commit(epoch, delta())])
+            client.execute_command(*mend)
+        return str(caught.value)
+
+    try:
+        assert "not known" not in run(scenario, url=server.url)
+    finally:
+        server.close()
+
+
 def test_a_password_that_is_missing_or_wrong_is_told_of(server):
     with server.client() as client:
         client.config_set("requirepass", PASSWORD)
@@ -224,29 +268,27 @@ def test_keys_of_a_later_layout_are_left_alone():
 # --- what is drawn and what is listed
 
 
-def test_readers_wait_for_evaluations_that_were_drawn_and_are_not_written_yet():
-    wanted = {"epochs": 0, "numbers": 0, "sequences": 1}
-
+def test_a_step_without_a_notice_is_one_trip_to_the_server():
     async def scenario(store):
         epoch = await made(store)
-        _, sequence, _, second = await store._server.write("draw", keys.ALL, wanted)
-        await store.record(step(epoch, evaluations=[evaluation()]))
-        before = await store.evaluations_after(0, 9)
-        landed = {"second": str(second), "sequence": str(sequence), "forget_s": 3600}
-        await store._server.write("landed", keys.ALL, landed)
-        return list(before), len(await store.evaluations_after(0, 9))
-
-    assert run(scenario) == ([], 1)
-
-
-def test_readers_do_not_wait_for_the_dead():
-    async def scenario(store):
-        epoch = await made(store)
-        command("ZADD", f"{keys.ALL}flying", 1, "1000/1")
-        await store.record(step(epoch, evaluations=[evaluation()]))
-        return len(await store.evaluations_after(0, 9))
+        await store.record(step(epoch, until=1, evaluations=[evaluation()]))
+        before = scripts_run()
+        await store.record(step(epoch, was=1, until=2, evaluations=[evaluation(1)]))
+        return scripts_run() - before
 
     assert run(scenario) == 1
+
+
+def test_an_epoch_is_above_the_models_also_where_the_common_counter_was_lost():
+    async def scenario(store):
+        epoch = await made(store)
+        command("DEL", f"{keys.ALL}counters")
+        store._server._clock.us -= 1_000
+        return epoch, await store.put_model("m", b"{}", "api", epoch)
+
+    before, after = run(scenario, clock=FakeClock())
+
+    assert after > before
 
 
 def test_housekeeping_strikes_old_names_of_nothing_and_no_others():
@@ -278,6 +320,60 @@ def test_a_copy_goes_only_into_an_empty_redis_and_only_if_it_is_whole(tmp_path):
             await store.backup(tmp_path / "no" / "folder")
 
     run(scenario)
+
+
+# --- a server that has lost its last writes, as after a failover
+
+
+async def set_back(path):
+    """Put the shared server back to where it was; a store on it."""
+    shared_server().empty()
+    return await RedisStore.restore(path, shared_server().url, merge_sketches=merge_sketches)
+
+
+def test_a_fold_of_counts_that_were_lost_since_does_not_take_the_place_of_others(tmp_path):
+    read, lost = threading.Event(), threading.Event()
+
+    def merged_slowly(payloads):
+        read.set()
+        lost.wait(30)
+        return codec.merge(payloads)
+
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta()), commit(epoch, delta())])
+        await store.backup(tmp_path / "then")
+        await store.sweep([], 0, 9)
+        await store.commit([commit(epoch, delta())])
+        late = asyncio.create_task(Folding(server=store._server, merge=merged_slowly, errors=[]).fold(["m"]))
+        await asyncio.to_thread(read.wait, 30)
+        after = await set_back(tmp_path / "then")
+        try:
+            await after.sweep([], 0, 9)
+            await after.commit([commit(epoch, delta(0, (0, 1, 0)))])
+            lost.set()
+            return await late, await total_of(after)
+        finally:
+            lost.set()
+            await after.close()
+
+    assert run(scenario) == (0, [2, 1, 0])
+
+
+def test_progress_is_read_anew_also_if_as_much_was_written_as_was_lost(tmp_path):
+    async def scenario(store):
+        epoch = await made(store)
+        await store.commit([commit(epoch, delta(0))])
+        await store.backup(tmp_path / "then")
+        await store.commit([commit(epoch, delta(5))])
+        (before,) = await store.progress()
+        after = await set_back(tmp_path / "then")
+        await after.commit([commit(epoch, delta(2))])
+        await after.close()
+        (now,) = await store.progress()
+        return before.newest_us, now.newest_us
+
+    assert run(scenario) == (5 * PANE_US + 1, 2 * PANE_US + 1)
 
 
 # --- rows that are sent again

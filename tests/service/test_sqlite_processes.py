@@ -272,7 +272,7 @@ async def main():
     except StoreUnavailableError as error:
         print(str(error).replace(" ", "_"))
     try:
-        await store.commit([commit(1, delta())])
+        await store.commit([commit((await store.epochs())["m"], delta())])
     except StoreUnavailableError as error:
         print(str(error).replace(" ", "_"))
     print(*await total_of(store))

@@ -249,7 +249,6 @@ def reads(store):
         "references": lambda: store.references("m"),
         "reference": lambda: store.reference("m", "r"),
         "reference_document": lambda: store.reference_document("m", "r"),
-        "evaluations_after": lambda: store.evaluations_after(0, 9),
         "evaluations": lambda: store.evaluations("m", "1", size=None, first_us=None, last_us=None, limit=9),
         "alert": lambda: store.alert("m", "1"),
         "episodes": lambda: store.episodes(model=None, open_only=False, limit=9),
@@ -497,7 +496,7 @@ def test_a_fold_whose_counts_another_process_has_folded_meanwhile_does_nothing(t
 
     async def others_turn(store):
         await store.sweep([keeping], 0, 9)
-        await store.commit([commit(1, sketch(2, b"1000"))])
+        await store.commit([commit((await store.epochs())["m"], sketch(2, b"1000"))])
 
     def slowly(sketches):
         merges.append(sketches)

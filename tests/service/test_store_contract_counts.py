@@ -12,6 +12,7 @@ from stores import (
     commit,
     counted,
     delta,
+    evaluated,
     evaluation,
     made,
     mark,
@@ -78,7 +79,7 @@ async def test_integers_of_numpy_are_integers(place):
     assert (pane.start_us, pane.rows, pane.late) == (PANE_US, 10, 10)
     (progress,) = await place.store.progress()
     assert (progress.newest_us, progress.oldest_us, dict(progress.dirty)) == (PANE_US + 1, PANE_US, {0: 2})
-    assert [row.rows for row in await place.store.evaluations_after(0, 9)] == [5]
+    assert [row.rows for row in await evaluated(place.store)] == [5]
 
 
 @on_every_store
@@ -591,9 +592,9 @@ async def test_nothing_is_dropped_by_what_was_decided_of_a_model_that_has_change
 
     assert late.panes_expired == 0
     assert await total_of(place.store) == await total_of(place.store, series(reference_id=LEARNING)) == [1, 0, 0]
-    assert len(await place.store.evaluations_after(0, 9)) == len(await place.store.decisions("m", "1", 0, EVER_US)) == 1
+    assert len(await evaluated(place.store)) == len(await place.store.decisions("m", "1", 0, EVER_US)) == 1
     assert (await place.store.sweep([replace(decided, epoch=epoch)], 0, 9)).panes_expired == 2
-    assert await place.store.evaluations_after(0, 9) == []
+    assert await evaluated(place.store) == []
 
 
 @on_every_store

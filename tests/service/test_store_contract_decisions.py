@@ -1,7 +1,6 @@
 """The contract of stores, over every kind: records, evaluations, alerts, episodes, decisions."""
 
 import asyncio
-from dataclasses import replace
 
 from stores import (
     EVER_US,
@@ -9,6 +8,7 @@ from stores import (
     commit,
     delta,
     episode,
+    evaluated,
     evaluation,
     made,
     notice,
@@ -46,7 +46,7 @@ async def nothing_was_written(store):
     progress = await store.progress()
     return (
         all(row.evaluated_until_us is None for row in progress)
-        and not await store.evaluations_after(0, 9)
+        and not await evaluated(store)
         and await store.alert("m", "1") is None
         and await store.episode("e") is None
         and not await store.deliveries(state=None, target=None, limit=9)
@@ -66,7 +66,7 @@ async def test_a_record_writes_all_of_its_parts(place):
 
     (progress,) = await place.store.progress("m")
     assert progress.evaluated_until_us == WINDOW_US
-    assert [row.document for row in await place.store.evaluations_after(0, 9)] == [b"{}"]
+    assert [row.document for row in await evaluated(place.store)] == [b"{}"]
     assert await place.store.alert("m", "1") == (1, b"{}")
     assert (await place.store.episode("e")).revision == 1
     assert [row.id for row in await place.store.deliveries(state="pending", target="ci", limit=9)] == ["n"]
@@ -106,19 +106,21 @@ async def test_a_record_in_a_role_is_written_while_its_fence_holds(place):
 async def test_a_record_in_a_role_that_was_lost_writes_nothing_however_it_was_lost(place):
     other = await place.another()
     epoch = await made(place.store)
-    late = everything(epoch, fence=(await place.store.hold(["m"], "me", 100))["m"])
+    first = (await place.store.hold(["m"], "me", 100))["m"]
+    late = everything(epoch, fence=first)
 
     place.clock.us += 100
     assert not await place.store.record(late), "it ran out, and nobody has it"
-    assert await other.hold(["m"], "you", 100) == {"m": 2}
+    second = (await other.hold(["m"], "you", 100))["m"]
     assert not await place.store.record(late), "another owner has it"
     await other.release(["m"], "you")
     assert not await place.store.record(late), "it was given back"
-    assert await place.store.hold(["m"], "me", 100) == {"m": 3}
+    third = (await place.store.hold(["m"], "me", 100))["m"]
     assert not await place.store.record(late), "the owner of then has it again"
     assert await nothing_was_written(place.store)
 
-    assert await place.store.record(everything(epoch, fence=3))
+    assert first < second < third
+    assert await place.store.record(everything(epoch, fence=third))
 
 
 @on_every_store
@@ -198,33 +200,29 @@ async def test_a_version_can_be_evaluated_before_it_has_a_row(place):
 
 
 @on_every_store
-async def test_evaluations_come_in_the_order_they_were_recorded_and_again_when_replaced(place):
+async def test_of_evaluations_with_one_end_the_one_recorded_last_comes_first_and_replacing_is_recording(place):
     epoch = await made(place.store)
-    await place.store.record(step(epoch, evaluations=[evaluation(1), evaluation(0)]))
-    await place.store.record(step(epoch, evaluations=[evaluation(2)]))
+    await place.store.record(step(epoch, evaluations=[evaluation(1, size="b"), evaluation(1, size="a")]))
+    await place.store.record(step(epoch, evaluations=[evaluation(1, size="c"), evaluation(0, size="d")]))
 
-    first = await place.store.evaluations_after(0, 9)
-    assert [row.start_us // WINDOW_US for row in first] == [1, 0, 2]
-    assert [row.sequence for row in first] == sorted({row.sequence for row in first})
-    assert list(await place.store.evaluations_after(0, 2)) == list(first[:2])
-    await place.store.record(step(epoch, evaluations=[evaluation(0, document=b"new", revision=2)]))
+    async def found():
+        rows = await place.store.evaluations("m", "1", size=None, first_us=None, last_us=None, limit=9)
+        return [(row.size, row.revision) for row in rows]
 
-    again = await place.store.evaluations_after(first[-1].sequence, 9)
-    assert [(row.start_us, row.document, row.revision) for row in again] == [(0, b"new", 2)]
-    assert [row.start_us // WINDOW_US for row in await place.store.evaluations_after(0, 9)] == [1, 2, 0]
+    assert await found() == [("c", 1), ("a", 1), ("b", 1), ("d", 1)]
+    await place.store.record(step(epoch, evaluations=[evaluation(1, size="b", revision=2)]))
+    assert await found() == [("b", 2), ("c", 1), ("a", 1), ("d", 1)]
 
 
 @on_every_store
-async def test_a_sequence_number_never_comes_back(place):
-    epoch = await made(place.store)
-    await place.store.record(step(epoch, evaluations=[evaluation()]))
-    (first,) = await place.store.evaluations_after(0, 9)
+async def test_a_model_that_is_made_again_has_the_evaluations_of_its_new_life_only(place):
+    await place.store.record(step(await made(place.store), evaluations=[evaluation(0), evaluation(1)]))
     await place.store.delete_model("m")
     await place.store.sweep([], 0, 9)
 
-    await place.store.record(step(await made(place.store), evaluations=[evaluation()]))
+    await place.store.record(step(await made(place.store), evaluations=[evaluation(1, document=b"new")]))
 
-    assert [row.document for row in await place.store.evaluations_after(first.sequence, 9)] == [b"{}"]
+    assert [row.document for row in await evaluated(place.store)] == [b"new"]
 
 
 @on_every_store
@@ -234,8 +232,7 @@ async def test_an_evaluation_reads_as_it_was_written(place):
 
     await place.store.record(step(epoch, evaluations=[written]))
 
-    (row,) = await place.store.evaluations_after(0, 9)
-    assert replace(row, sequence=0) == written
+    assert await evaluated(place.store) == [written]
 
 
 @on_every_store
@@ -245,7 +242,7 @@ async def test_evaluations_that_differ_in_their_key_stand_side_by_side(place):
 
     await place.store.record(step(epoch, evaluations=[evaluation(0, **kind) for kind in kinds]))
 
-    assert len(await place.store.evaluations_after(0, 9)) == 4
+    assert len(await evaluated(place.store)) == 4
 
 
 @on_every_store
@@ -293,12 +290,12 @@ async def test_old_evaluations_decisions_and_closed_episodes_are_dropped(place):
         return Keeping(model="m", version=version, base_window_us=WINDOW_US, evaluations_before_us=bound_us)
 
     await place.store.sweep([keeping(1), keeping(9, version="2")], 0, 9)
-    assert len(await place.store.evaluations_after(0, 9)) == 2
+    assert len(await evaluated(place.store)) == 2
     assert len(await place.store.decisions("m", "1", 0, EVER_US)) == 2
     assert len(await place.store.episodes(model=None, open_only=False, limit=9)) == 4
 
     await place.store.sweep([keeping(2)], 0, 9)
-    assert [row.end_us for row in await place.store.evaluations_after(0, 9)] == [2 * WINDOW_US]
+    assert [row.end_us for row in await evaluated(place.store)] == [2 * WINDOW_US]
     assert [tuple(row) for row in await place.store.decisions("m", "1", 0, EVER_US)] == [(2 * WINDOW_US, b"1")]
     kept = await place.store.episodes(model=None, open_only=False, limit=9)
     assert {row.id for row in kept} == {"open", "later", "long"}

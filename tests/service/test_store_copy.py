@@ -14,6 +14,7 @@ from stores import (
     commit,
     delta,
     episode,
+    evaluated,
     evaluation,
     made,
     mark,
@@ -100,13 +101,10 @@ async def everything(store):
         found[name, "episodes"] = await store.episodes(model=name, open_only=False, limit=99)
         found[name, "decisions"] = await store.decisions(name, "1", -1, EVER_US // 2)
         found[name, "alert"] = await store.alert(name, "1")
-        found[name, "evaluations"] = await store.evaluations(
-            name, "1", size=None, first_us=None, last_us=None, limit=99
-        )
+        found[name, "evaluations"] = await evaluated(store, name)
     for one in (series(), series(version="a/b:\u00e9", reference_id="learning", segment="s")):
         found["panes", one] = await store.panes(one, 0, EVER_US // 2)
         found["rows", one] = await store.rows_by_window(one, 0, EVER_US // 2)
-    found["after"] = await store.evaluations_after(0, 99)
     found["episodes"] = await store.episodes(model=None, open_only=True, limit=99)
     found["episode"] = await store.episode("e2")
     found["deliveries"] = await store.deliveries(state=None, target=None, limit=99)
@@ -169,10 +167,9 @@ def test_what_goes_on_with_a_copy_counts_no_row_twice(redis_url, tmp_path, to):
             swept = await store.sweep([], 0, 10_000)
             panes = await store.panes(series(), 0, EVER_US // 2)
             new = await store.put_model("third", b"{}", "api", None)
-            newest = max(row.sequence for row in await store.evaluations_after(0, 99))
             alert = AlertChange(version="1", revision=1, document=b"state:2")
             assert await store.record(step(epoch, was=1, until=2, evaluations=[evaluation(1)], alert=alert))
-            after = await store.evaluations_after(newest, 99)
+            after = await evaluated(store)
             claimed = await store.claim("ci", "o", EVER_US // 2, 9)
             return again, epoch, new, [pane.rows for pane in panes], swept.deltas_folded, after, claimed
         finally:
@@ -184,7 +181,7 @@ def test_what_goes_on_with_a_copy_counts_no_row_twice(redis_url, tmp_path, to):
     assert new > epoch
     assert rows == [3, 1, 1]
     assert folded >= 2
-    assert [row.start_us for row in after] == [WINDOW_US]
+    assert [(row.size, row.start_us) for row in after] == [("1h", 0), ("6h", 0), ("1h", WINDOW_US)]
     assert [one.id for one in claimed] == ["n1"]
 
 

@@ -21,7 +21,8 @@ def record(state: State, record: Record, now_us: int) -> bool:
         del progress.dirty[window_us]
     for row in record.evaluations:
         key = (row.version, row.segment, row.reference_id, row.size, row.start_us)
-        model.evaluations[key] = replace(row, model=record.model, sequence=state.next_sequence())
+        model.evaluations.pop(key, None)  # so that they stand in the order that they were recorded in
+        model.evaluations[key] = replace(row, model=record.model)
     _put(state, model, record.alert, record.episodes)
     outbox.enqueue(state, record.notices, now_us)
     model.decisions.extend((record.version, end_us, document) for end_us, document in record.decisions)

@@ -25,7 +25,7 @@ def hold(state: State, models: Sequence[str], owner: str, ttl_us: int, now_us: i
         if runs and role.owner != owner:
             continue
         if not runs:
-            role.owner, role.fence = owner, role.fence + 1
+            role.owner, role.fence = owner, max(role.fence + 1, now_us)
         role.until_us = now_us + ttl_us
         fences[name] = role.fence
     return fences

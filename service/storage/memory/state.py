@@ -71,6 +71,7 @@ class ModelState:
     turns: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Last number of each sender, with when that was, in that order."""
     evaluations: dict[EvaluationKey, EvaluationRow] = field(default_factory=dict)
+    """In the order that they were recorded in."""
     alerts: dict[tuple[str, str], tuple[int, bytes]] = field(default_factory=dict)
     episodes: dict[str, EpisodeState] = field(default_factory=dict)
     decisions: list[tuple[str, int, bytes]] = field(default_factory=list)
@@ -96,7 +97,6 @@ class State:
     """All that a store holds; several stores on one state are what several processes on one file are."""
 
     last_epoch: int = 0
-    last_sequence: int = 0
     last_number: int = 0
     models: dict[str, ModelState] = field(default_factory=dict)
     references: dict[tuple[str, str], tuple[ReferenceRow, bytes | None]] = field(default_factory=dict)
@@ -105,15 +105,10 @@ class State:
     members: dict[str, int] = field(default_factory=dict)
     """Replicas, and until when each said that it is there."""
 
-    def next_epoch(self) -> int:
-        """A number that no epoch has had."""
-        self.last_epoch += 1
+    def next_epoch(self, now_us: int) -> int:
+        """A number that no epoch has had, not even one that was drawn after a backup from which this is restored."""
+        self.last_epoch = max(self.last_epoch + 1, now_us)
         return self.last_epoch
-
-    def next_sequence(self) -> int:
-        """A number that no evaluation has had."""
-        self.last_sequence += 1
-        return self.last_sequence
 
     def next_number(self) -> int:
         """A number that no episode or delivery has had."""

@@ -149,7 +149,7 @@ class MemoryStore:
         found = self.state.models.get(model)
         if (None if found is None else found.epoch) != epoch:
             return None
-        new = self.state.next_epoch()
+        new = self.state.next_epoch(self._clock.now_us())
         if found is None:
             self.state.models[model] = ModelState(epoch=new, owner=owner, configuration=configuration)
         else:
@@ -202,7 +202,7 @@ class MemoryStore:
         if found is None or found.epoch != epoch:
             return None
         found.activations.append(activation)
-        found.epoch = self.state.next_epoch()
+        found.epoch = self.state.next_epoch(self._clock.now_us())
         return found.epoch
 
     # evaluations, episodes, decisions
@@ -211,24 +211,19 @@ class MemoryStore:
         """Write a step, unless something that it relied on has changed."""
         return records.record(self.state, record, self._clock.now_us())
 
-    async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-        """Recorded after a sequence number, in that order."""
-        rows = [row for model in self.state.models.values() for row in model.evaluations.values()]
-        return sorted((row for row in rows if row.sequence > sequence), key=lambda row: row.sequence)[:limit]
-
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int
     ) -> Sequence[EvaluationRow]:
         """Whose windows end in (first_us, last_us], latest end first."""
         rows = [
             row
-            for row in self._model(model).evaluations.values()
+            for row in reversed(self._model(model).evaluations.values())
             if row.version == version
             and size in {None, row.size}
             and (first_us is None or row.end_us > first_us)
             and (last_us is None or row.end_us <= last_us)
         ]
-        return sorted(rows, key=lambda row: (row.end_us, row.sequence), reverse=True)[:limit]
+        return sorted(rows, key=lambda row: row.end_us, reverse=True)[:limit]
 
     async def alert(self, model: str, version: str, segment: str = "") -> tuple[int, bytes] | None:
         """Revision and document of an alert state."""

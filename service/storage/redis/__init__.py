@@ -6,8 +6,8 @@ are quoted as in a URL, without slashes; times are stamps of twenty digits that 
 
 Of a model, behind `driftline:{m:MODEL}:`::
 
-    row                hash    epoch, owner, configuration; made: the epoch it was made with; counters: folds, decisions,
-                               fences, changes
+    row                hash    epoch, owner, configuration; made: the epoch it was made with; counters: evaluations,
+                               decisions; numbers that never come back: folds, fences, changes
     role               hash    owner, fence and end of the role to evaluate the model
     activations        list    in the order they were made; activated: set of the references they name
     references         hash    by id, with reference_order (list) and documents (hash)
@@ -17,7 +17,7 @@ Of a model, behind `driftline:{m:MODEL}:`::
     versions           hash    VERSION/newest, /advanced, /evaluated; dirty: hash by VERSION/WINDOW
     marks              hash    by idempotency key; mark_order: list
     turns              hash    by sender, its last number and when that was; turn_order: zset by that time
-    evaluations        hash    by sequence number; evaluation_names (hash), _order and _ends (zsets) lead there
+    evaluations        hash    by number; evaluation_names (hash) and evaluation_ends (zset) lead there
     alerts             hash    REVISION:DOCUMENT by VERSION/SEGMENT
     episodes           hash    by id; episode_order and episodes_open: zsets
     decisions          hash    by number; decision_ends: zset of VERSION/END:NUMBER
@@ -27,11 +27,12 @@ Of a model, behind `driftline:{m:MODEL}:`::
 Of no model, behind `driftline:{all}:`::
 
     models, outbox     zset    indexes of names: they may hold too much, never too little; housekeeping strikes names out
-    evaluated          zset    names by the last number of an evaluation that was drawn for them
-    counters           hash    of epochs, evaluations, episodes and deliveries
-    flying             zset    numbers of evaluations that were drawn and may not be written yet
+    counters           hash    epoch: the last that was drawn; number: of episodes and deliveries
     targets_disabled   hash    reasons by target
     members            hash    by replica, until when it said that it is there
+
+No layout has been released before this one. What never comes back is drawn as the time in microseconds: a failover or an older
+backup that takes a number away does not have it drawn again.
 """
 
 from service.storage.redis.connecting import Connecting

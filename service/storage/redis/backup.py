@@ -19,7 +19,7 @@ __all__ = ["load", "save"]
 
 _MAGIC: Final = b"driftline redis copy 1\n"
 _LENGTH_BYTES: Final = 8
-_COMMON: Final = ("layout", "models", "outbox", "evaluated", "targets_disabled", "counters")
+_COMMON: Final = ("layout", "models", "outbox", "targets_disabled", "counters")
 
 _Values = list[tuple[bytes, bytes]]
 

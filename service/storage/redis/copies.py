@@ -41,7 +41,7 @@ def written(key: str, number: int, row: Row) -> Iterator[Command]:  # noqa: C901
         case VersionCopy():
             yield from _version(key, row)
         case EvaluationRow():
-            yield from _evaluation(key, row)
+            yield from _evaluation(key, number, row)
         case EpisodeCopy():
             yield from _episode(key, row)
         case DeliveryCopy():
@@ -104,13 +104,13 @@ def _version(key: str, copy: VersionCopy) -> Iterator[Command]:
         yield "HSET", f"{key}dirty", f"{version}/{keys.stamp(window_us)}", times
 
 
-def _evaluation(key: str, row: EvaluationRow) -> Iterator[Command]:
-    given = evaluation_given(row)
-    name, place, sequence = given["name"], given["place"], given["sequence"]
-    yield "HSET", f"{key}evaluation_names", name, sequence
-    yield "ZADD", f"{key}evaluation_order", row.sequence, sequence
+def _evaluation(key: str, number: int, row: EvaluationRow) -> Iterator[Command]:
+    given, name = evaluation_given(row), f"{number:016d}"
+    place = f"{given['end']}:{name}/{given['size']}"
+    yield "HSET", f"{key}evaluation_names", given["name"], name
     yield "ZADD", f"{key}evaluation_ends", 0, place
-    yield "HSET", f"{key}evaluations", sequence, pack([name, place, given["row"]])[0]
+    yield "HSET", f"{key}evaluations", name, pack([given["name"], place, given["row"]])[0]
+    yield "HSET", f"{key}row", "evaluations", number
 
 
 def _episode(key: str, copy: EpisodeCopy) -> Iterator[Command]:

@@ -131,12 +131,12 @@ class RedisCopy:
         key = keys.model(model)
         commands = [command for number, row in enumerate(rows, first) for command in written(key, number, row)]
         await self._server.commands(commands)
-        await self._draw_beyond(model, rows)
+        await self._draw_beyond(rows)
 
     async def _empty(self) -> None:
         for name in await self.names():
             await self._server.commands(await self._drops(name))
-        common = ("models", "outbox", "evaluated", "targets_disabled", "counters", "flying", "members")
+        common = ("models", "outbox", "targets_disabled", "counters", "members")
         await self._server.commands([("UNLINK", f"{keys.ALL}{name}") for name in common])
 
     async def _drops(self, model: str) -> list[tuple[str, str]]:
@@ -147,17 +147,12 @@ class RedisCopy:
         single += [f"delivery:{_behind(place)}" for place in places]
         return [("UNLINK", key + name) for name in (*keys.MODEL_KEYS, *single)]
 
-    async def _draw_beyond(self, model: str, rows: Sequence[Row]) -> None:
+    async def _draw_beyond(self, rows: Sequence[Row]) -> None:
         """Numbers that the copy has are not drawn again."""
-        for counter, used in (
-            ("sequence", [row.sequence for row in rows if isinstance(row, EvaluationRow)]),
-            ("number", [row.number for row in rows if isinstance(row, EpisodeCopy | DeliveryCopy)]),
-        ):
-            if used:
-                if counter == "sequence":
-                    await self._server.command("ZADD", f"{keys.ALL}evaluated", max(used), model)
-                drawn = int(await self._server.command("HGET", f"{keys.ALL}counters", counter) or 0)
-                await self._server.command("HSET", f"{keys.ALL}counters", counter, max(drawn, *used))
+        used = [row.number for row in rows if isinstance(row, EpisodeCopy | DeliveryCopy)]
+        if used:
+            drawn = int(await self._server.command("HGET", f"{keys.ALL}counters", "number") or 0)
+            await self._server.command("HSET", f"{keys.ALL}counters", "number", max(drawn, *used))
 
     async def _models(self, model: str) -> Sequence[ModelCopy]:
         key = keys.model(model)
@@ -233,7 +228,8 @@ class RedisCopy:
 
     async def _evaluations(self, model: str, first: int, last: int) -> Sequence[EvaluationRow]:
         key = keys.model(model)
-        numbers = await self._server.command("ZRANGE", f"{key}evaluation_order", first, last)
+        places = await self._server.command("ZRANGE", f"{key}evaluation_ends", first, last)
+        numbers = [place.rpartition(b"/")[0].rpartition(b":")[2] for place in places]
         found = await self._server.command("HMGET", f"{key}evaluations", *numbers) if numbers else []
         return [unpacked_evaluation(_parts(value)[2]) for value in found]
 

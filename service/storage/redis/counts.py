@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
+from service.errors import StoreUnavailableError
 from service.ports import Commit, Committed, Mark, Pane, Progress, Series
 from service.storage.redis import keys
 from service.storage.redis.packing import Blob
@@ -21,8 +22,11 @@ Known: TypeAlias = dict[str, tuple[Sequence[bytes | None], Sequence[Progress]]]
 async def commit(server: Server, commits: Sequence[Commit]) -> Sequence[Committed]:
     """Write each commit that is neither stale nor a duplicate."""
     calls = [(keys.model(one.model), _given(one)) for one in commits]
-    answers = await server.writes("commit", calls, [one.rows_id for one in commits])
-    return [Committed(status=status.decode(), known=tuple(_mark(*mark) for mark in known)) for status, known in answers]
+    answers = await server.writes_apart("commit", calls, [one.rows_id for one in commits])
+    errors = [one for one in answers if isinstance(one, StoreUnavailableError)]
+    if errors and len(errors) == len(commits):
+        raise errors[0]
+    return [_committed(one) for one in answers]
 
 
 async def marks(server: Server, model: str, wanted: Sequence[str]) -> Sequence[Mark]:
@@ -103,6 +107,13 @@ def _given(commit: Commit) -> Given:
 
 def _span(series: Series, first_us: int, last_us: int) -> Given:
     return {"series": keys.series_key(series), "first": keys.stamp(first_us), "last": keys.stamp(last_us)}
+
+
+def _committed(answer: Any) -> Committed:
+    if isinstance(answer, StoreUnavailableError):
+        return Committed(status="unavailable", reason=str(answer))
+    status, known = answer
+    return Committed(status=status.decode(), known=tuple(_mark(*mark) for mark in known))
 
 
 def _mark(key: bytes, digest: bytes, answer: bytes) -> Mark:

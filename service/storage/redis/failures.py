@@ -1,5 +1,6 @@
 """What Redis and its client report, as what the service says: the one border at which their errors end."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,11 +40,19 @@ _BY_CODE: Final = {
     "LOADING": "Redis is still loading its data",
     "BUSY": "Redis is busy with a script",
     "NOPERM": "Redis does not permit this user what the store needs",
+    "ACL failure": "Redis does not permit this user what the store needs",
+    "The user executing": "Redis does not permit this user what the store needs",
+    "TRYAGAIN": "the cluster of Redis is moving the keys to another server",
+    "TTL": "the cluster of Redis is moving the keys to another server",
+    "WRONGTYPE": "a key of the store is not of its kind: something else writes to this Redis",
     "NOAUTH": "Redis wants a user and a password",
     "CLUSTERDOWN": "the cluster of Redis is down, or has nobody for these keys",
     "MOVED": "this Redis is part of a cluster: wanted redis+cluster://",
 }
 """Of errors that the client does not tell apart, or that come out of a script."""
+
+# Redis 6.2 puts where it was in the script before it.
+_CODE: Final = re.compile(r"(?:^|\d: )-?(ACL failure|The user executing|[A-Z]+)\b")
 
 _SENTINELS: Final = "Sentinels refuse the user or the password (see store.sentinel_password_file)"
 _UNTRUSTED: Final = "the certificate of Redis is not trusted (see store.tls_ca_file)"
@@ -72,10 +81,10 @@ def translated() -> Iterator[None]:
         if isinstance(error, MasterNotFoundError) and exceptions.AuthenticationError.__name__ in str(error):
             raise StoreUnavailableError(_SENTINELS) from error  # others may know a primary when they are back
         said = _of_a_node(error)
-        code = str(said).split(" ", 1)[0].strip("-:")
+        code = _CODE.search(str(said))
         reason = next(reason for kind, reason in _REASONS if isinstance(said, kind))
         unavailable = UnusableStoreError if isinstance(said, _FOR_GOOD) else StoreUnavailableError
-        raise unavailable(f"{_BY_CODE.get(code, reason)} ({type(said).__name__})") from error
+        raise unavailable(f"{_BY_CODE.get(code[1] if code else '', reason)} ({type(said).__name__})") from error
 
 
 def _of_a_node(error: BaseException) -> BaseException:

@@ -33,7 +33,6 @@ MODEL_KEYS: Final = (
     "turn_order",
     "evaluations",
     "evaluation_names",
-    "evaluation_order",
     "evaluation_ends",
     "alerts",
     "episodes",

@@ -1,7 +1,6 @@
 """Models and their references.
 
-An epoch is drawn from one counter for all models before it is written, so it never comes back; one that was drawn for a change
-that was refused is lost.
+An epoch is drawn for all models before it is written, so it never comes back, not even in a model that is made again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from service.ports import Activation, ModelRow, ReferenceRow
-from service.storage.redis import index, keys
+from service.storage.redis import drawing, index, keys
 from service.storage.redis.packing import Blob
 from service.storage.redis.server import Server
 
@@ -46,7 +45,7 @@ async def put_model(
     """Make a model (epoch None) or change it (its epoch); the new epoch."""
     await index.enlist(server, "models", [model])
     given = {"known": "" if epoch is None else str(epoch), "owner": owner, "configuration": configuration}
-    return await _with_new_epoch(server, "put_model", model, given)
+    return await _with_new_epoch(server, "put_model", model, given, epoch)
 
 
 async def activate(server: Server, model: str, epoch: int, activation: Activation) -> int | None:
@@ -56,14 +55,12 @@ async def activate(server: Server, model: str, epoch: int, activation: Activatio
         "activation": msgspec.msgpack.encode(activation),
         "reference": activation.reference_id,
     }
-    return await _with_new_epoch(server, "activate", model, given)
+    return await _with_new_epoch(server, "activate", model, given, epoch)
 
 
 async def delete_model(server: Server, model: str) -> bool:
     """Drop a model and all that is kept of it."""
-    deleted = bool(await server.write("delete_model", keys.model(model), {"names": keys.MODEL_KEYS}))
-    await server.command("ZREM", f"{keys.ALL}evaluated", model)
-    return deleted
+    return bool(await server.write("delete_model", keys.model(model), {"names": keys.MODEL_KEYS}))
 
 
 async def put_reference(server: Server, row: ReferenceRow, document: bytes | None) -> None:
@@ -99,8 +96,10 @@ async def delete_reference(server: Server, model: str, reference_id: str) -> boo
     return bool(await server.write("delete_reference", keys.model(model), given))
 
 
-async def _with_new_epoch(server: Server, script: str, model: str, given: Mapping[str, object]) -> int | None:
-    epoch, _, _, _ = await server.write("draw", keys.ALL, {"epochs": 1, "numbers": 0, "sequences": 0})
+async def _with_new_epoch(
+    server: Server, script: str, model: str, given: Mapping[str, object], known: int | None
+) -> int | None:
+    epoch = await drawing.epoch(server, known)
     return epoch if await server.write(script, keys.model(model), {**given, "epoch": str(epoch)}) else None
 
 

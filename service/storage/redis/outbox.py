@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from service.ports import Delivery, DeliveryState, OutboxNotice, Settled
-from service.storage.redis import index, keys
+from service.storage.redis import drawing, index, keys
 from service.storage.redis.server import Given, Server
 
 __all__ = [
@@ -52,8 +52,7 @@ async def enqueue(server: Server, notices: Sequence[OutboxNotice]) -> None:
     if not notices:
         return
     await index.enlist(server, "outbox", (notice.model for notice in notices))
-    wanted = {"epochs": 0, "numbers": len(notices), "sequences": 0}
-    _, _, number, _ = await server.write("draw", keys.ALL, wanted)
+    number = await drawing.numbers(server, len(notices))
     by_model: dict[str, list[Given]] = defaultdict(list)
     for notice, given in zip(notices, notices_given(notices, number), strict=True):
         by_model[notice.model].append(given)
@@ -128,10 +127,8 @@ async def targets_disabled(server: Server) -> Mapping[str, str]:
 
 async def set_target_disabled(server: Server, target: str, reason: str | None) -> None:
     """Disable a target, or enable it again (None)."""
-    if reason is None:
-        await server.command("HDEL", _TARGETS, target)
-    else:
-        await server.command("HSET", _TARGETS, target, reason)
+    given = {"target": target} if reason is None else {"target": target, "reason": reason}
+    await server.write("set_target_disabled", keys.ALL, given)
 
 
 async def _claim(server: Server, chosen: Sequence[tuple[str, bytes]], owner: str, until_us: int) -> Sequence[Delivery]:

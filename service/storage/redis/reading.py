@@ -7,24 +7,12 @@ import msgspec
 
 from service.ports import EpisodeRow, EvaluationRow
 from service.storage.redis import keys
-from service.storage.redis.records import PATIENCE_S
 from service.storage.redis.server import Server
 from service.storage.redis.shrinking import unpacked_evaluation
 
-__all__ = ["after", "alert", "decisions", "episode", "episodes", "of_version"]
+__all__ = ["alert", "decisions", "episode", "episodes", "of_version"]
 
 _END = ":"  # sorts behind all digits
-
-
-async def after(server: Server, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-    """Recorded after a sequence number, in that order; asked for of the models that have drawn later numbers."""
-    drawn = await server.command("ZRANGEBYSCORE", f"{keys.ALL}evaluated", f"({sequence}", "+inf")
-    models = [name.decode() for name in drawn]
-    horizon = await server.read("horizon", keys.ALL, {"patience_s": PATIENCE_S})
-    given = {"after": str(sequence), "horizon": str(horizon), "limit": limit}
-    found = await server.reads("evaluations_after", [(keys.model(name), given) for name in models])
-    rows = sorted((number, row) for rows in found for number, row in rows)
-    return [unpacked_evaluation(row) for _, row in rows[:limit]]
 
 
 async def of_version(
@@ -46,7 +34,7 @@ async def of_version(
     }
     if size is not None:
         given["size"] = keys.quoted(size)
-    return [unpacked_evaluation(row) for _, row in await server.read("evaluations", keys.model(model), given)]
+    return [unpacked_evaluation(row) for row in await server.read("evaluations", keys.model(model), given)]
 
 
 async def alert(server: Server, model: str, version: str, segment: str) -> tuple[int, bytes] | None:

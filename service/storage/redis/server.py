@@ -7,12 +7,16 @@ the script knows that it was done, and what it answered; the client then sends i
 import asyncio
 import hashlib
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib.resources import files
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, Self
 
+from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from service.domain.redis_address import redis_address
@@ -32,6 +36,10 @@ COPYING: Final = "being copied to"
 """In the place of the number of a layout, so that no service opens what is not whole yet."""
 
 _PIPELINE_MAX: Final = 500
+_KEYS: Final = 2
+"""Two keys that never are: while a cluster moves their slot, all servers refuse (TRYAGAIN) what names several of which one is
+missing. With one key a script would run where only some of the others have arrived."""
+
 _LATER: Final = "the keys in this Redis are of a later version of Driftline"
 _UNFINISHED: Final = "this Redis is being copied to, or a copy was not finished: `driftline store copy` goes on with it"
 _CLOSED: Final = "the store is closed"
@@ -124,6 +132,11 @@ class Server:
         async with self._call():
             return await self._client.execute_command(*parts)
 
+    async def written(self, *parts: str | bytes | int) -> None:
+        """Send a command that writes whenever it is sent, until as many replicas have it as must."""
+        async with self._call():
+            _raised(await self._acknowledged([parts], self._connecting.replicas_acknowledge))
+
     async def commands(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Any]:
         """Answers to commands that may be sent twice, each of its own moment."""
         self._alive()
@@ -152,22 +165,59 @@ class Server:
 
         A caller that may come again after a failure brings tickets of its own; empty ones are made up.
         """
-        known = tickets or [""] * len(calls)
-        named = [
-            (prefix, given, own or secrets.token_hex(8)) for (prefix, given), own in zip(calls, known, strict=True)
-        ]
         try:
-            return await self._run(script, named)
+            return await self._run(script, _named(calls, tickets or [""] * len(calls)))
         except StoreUnavailableError as error:
-            if len(calls) > 1 or is_in_doubt(error):
-                raise StoreUnavailableError(f"{error}; whether it was written is not known") from error
-            raise
+            doubted = _doubted(error, len(calls))
+            if doubted is error:
+                raise
+            raise doubted from error
+
+    async def writes_apart(
+        self, script: str, calls: Sequence[tuple[str, Given]], tickets: Sequence[str]
+    ) -> list[Any | StoreUnavailableError]:
+        """As `writes`, but what became of one call is not said of the others: its error stands in the place of its answer.
+
+        Servers of a cluster are asked each by itself, for a pipeline ends as the worst of them does.
+        """
+        self._alive()
+        named = _named(calls, tickets)
+        by_server: dict[str, list[int]] = defaultdict(list)
+        for number, server in enumerate(await self._servers_of([prefix for prefix, _ in calls])):
+            by_server[server].append(number)
+
+        async def answers_of(numbers: Sequence[int]) -> list[Any | StoreUnavailableError]:
+            try:
+                return [_told(one) for one in await self._answers(script, [named[number] for number in numbers])]
+            except StoreUnavailableError as error:
+                return [_doubted(error, len(numbers))] * len(numbers)
+
+        answers = await asyncio.gather(*(answers_of(numbers) for numbers in by_server.values()))
+        numbers = [number for some in by_server.values() for number in some]
+        found = zip(numbers, chain.from_iterable(answers), strict=True)
+        return [one for _, one in sorted(found, key=itemgetter(0))]
 
     async def repeatable(self, script: str, calls: Sequence[tuple[str, Given]]) -> list[Any]:
         """Answers of a script that writes what may be written twice; it leaves no ticket behind."""
         return await self._run(script, [(prefix, given, "") for prefix, given in calls])
 
+    async def _servers_of(self, prefixes: Sequence[str]) -> Sequence[str]:
+        """Names of the servers that have models, as far as is known; a single server has no name."""
+        if not isinstance(self._client, RedisCluster):
+            return [""] * len(prefixes)
+        async with self._call():
+            await self._client.initialize()
+        slots = self._client.nodes_manager.slots_cache
+        nodes = [slots.get(self._client.keyslot(prefix)) for prefix in prefixes]
+        return [node[0].name if node else "" for node in nodes]
+
     async def _run(self, script: str, calls: Sequence[tuple[str, Given, str]]) -> list[Any]:
+        found = await self._answers(script, calls)
+        with translated():
+            return _raised(found)
+
+    async def _answers(self, script: str, calls: Sequence[tuple[str, Given, str]]) -> list[Any]:
+        """Answers, and errors in the place of some."""
         self._alive()
         now = "" if self._clock is None else keys.stamp(self._clock.now_us())
         found: list[Any] = []
@@ -180,14 +230,14 @@ class Server:
         source, digest = _source(script)
         packed = [_arguments(prefix, ticket, now, *pack(given)) for prefix, given, ticket in calls]
         awaited = self._connecting.replicas_acknowledge if any(ticket for _, _, ticket in calls) else 0
-        answers = await self._acknowledged([("EVALSHA", digest, 1, *one) for one in packed], awaited)
+        answers = await self._acknowledged([("EVALSHA", digest, _KEYS, *one) for one in packed], awaited)
         # A server that was started anew has no scripts.
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if unknown:
-            again = await self._acknowledged([("EVAL", source, 1, *packed[i]) for i in unknown], awaited)
+            again = await self._acknowledged([("EVAL", source, _KEYS, *packed[i]) for i in unknown], awaited)
             for i, answer in zip(unknown, again, strict=True):
                 answers[i] = answer
-        return _raised(answers)
+        return answers
 
     async def _acknowledged(self, commands: Sequence[Sequence[str | bytes | int]], replicas: int) -> list[Any]:
         """Answers to commands, once so many replicas have what they wrote."""
@@ -253,7 +303,27 @@ class Server:
 
 
 def _arguments(prefix: str, ticket: str, now: str, packed: bytes, *blobs: bytes) -> Sequence[str | bytes]:
-    return prefix, packed, ticket, now, *blobs
+    return prefix, f"{prefix}none", packed, ticket, now, *blobs
+
+
+def _named(calls: Sequence[tuple[str, Given]], tickets: Sequence[str]) -> Sequence[tuple[str, Given, str]]:
+    return [(prefix, given, own or secrets.token_hex(8)) for (prefix, given), own in zip(calls, tickets, strict=True)]
+
+
+def _doubted(error: StoreUnavailableError, calls: int) -> StoreUnavailableError:
+    """The error of calls that were sent together, which says if they may have been done."""
+    if calls > 1 or is_in_doubt(error):
+        return StoreUnavailableError(f"{error}; whether it was written is not known")
+    return error
+
+
+def _told(answer: Any) -> Any | StoreUnavailableError:
+    """An answer, or what is said of the error that stands in its place."""
+    try:
+        with translated():
+            return _raised([answer])[0]
+    except StoreUnavailableError as error:
+        return error
 
 
 def _raised(answers: list[Any]) -> list[Any]:

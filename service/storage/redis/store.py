@@ -121,7 +121,7 @@ class RedisStore:
 
     async def check(self) -> None:
         """Return if the store can be written to."""
-        await self._server.command("SET", _HEALTH, _FILLER, "PX", _HEALTH_KEPT_MS)
+        await self._server.written("SET", _HEALTH, _FILLER, "PX", _HEALTH_KEPT_MS)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -240,10 +240,6 @@ class RedisStore:
     async def record(self, record: Record) -> bool:
         """Write a step, unless something that it relied on has changed."""
         return await records.record(self._server, record)
-
-    async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-        """Recorded after a sequence number, in that order."""
-        return await reading.after(self._server, sequence, limit)
 
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int

@@ -61,7 +61,7 @@ _SELECT: Final[dict[Table, str]] = {
     "AND coalesce(newest_us, evaluated_until_us) IS NOT NULL ORDER BY version",
     "marks": f'SELECT "key", digest, answer, at_us FROM marks WHERE {_OF} ORDER BY number',  # noqa: S608
     "turns": f"SELECT sender, number, at_us FROM turns WHERE {_OF} ORDER BY at_us, sender",  # noqa: S608
-    "evaluations": "SELECT sequence, ?1, version, segment, reference_id, size, start_us, end_us, verdict, rows, revision, "  # noqa: S608 - text of ours
+    "evaluations": "SELECT ?1, version, segment, reference_id, size, start_us, end_us, verdict, rows, revision, "  # noqa: S608 - text of ours
     f"document FROM evaluations WHERE {_OF} ORDER BY sequence",
     "alerts": f"SELECT version, segment, revision, document FROM alerts WHERE {_OF} ORDER BY 1, 2",  # noqa: S608
     "episodes": "SELECT number, until_us, id, ?1, version, opened_at_us, open, revision, document FROM episodes "  # noqa: S608 - text of ours
@@ -187,7 +187,7 @@ class SqliteCopy:
             case EvaluationRow():
                 key = (row.version, row.segment, row.reference_id, row.size, row.start_us, row.end_us)
                 said = (row.verdict, row.rows, row.revision, row.document)
-                self._insert("evaluations", row.sequence, model_id, *key, *said)
+                self._insert("evaluations", None, model_id, *key, *said)
             case AlertCopy():
                 self._insert("alerts", model_id, row.version, row.segment, row.revision, row.document)
             case EpisodeCopy(row=episode):

@@ -6,12 +6,11 @@ from typing import Any, Final
 
 from service.ports import EpisodeRow, EvaluationRow
 
-__all__ = ["after", "alert", "decisions", "episode", "episodes", "of_version"]
+__all__ = ["alert", "decisions", "episode", "episodes", "of_version"]
 
 _EVER_US: Final = 2**63 - 1
 
 _EVALUATION_COLUMNS: Final = (
-    "sequence",
     "model",
     "version",
     "segment",
@@ -27,7 +26,6 @@ _EVALUATION_COLUMNS: Final = (
 _EVALUATION: Final = (
     f"SELECT {', '.join(_EVALUATION_COLUMNS)} FROM evaluations JOIN models ON models.id = evaluations.model_id "  # noqa: S608 - names of ours
 )
-_AFTER: Final = _EVALUATION + "WHERE sequence > ? ORDER BY sequence LIMIT ?"
 _OF_VERSION: Final = _EVALUATION + (
     "WHERE models.model = ?1 AND version = ?2 AND (?3 IS NULL OR size = ?3) AND end_us > ?4 AND end_us <= ?5 "
     "ORDER BY end_us DESC, sequence DESC LIMIT ?6"
@@ -45,11 +43,6 @@ _EPISODES: Final = _EPISODE + (
 _DECISIONS: Final = """
     SELECT end_us, document FROM decisions JOIN models ON models.id = decisions.model_id
     WHERE model = ? AND version = ? AND end_us > ? AND end_us <= ? ORDER BY decisions.id"""
-
-
-def after(connection: sqlite3.Connection, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-    """Evaluations that were recorded after a sequence number, in that order."""
-    return [_evaluation(row) for row in connection.execute(_AFTER, (sequence, limit))]
 
 
 def of_version(

@@ -44,13 +44,19 @@ def epochs(connection: sqlite3.Connection) -> Mapping[str, int]:
 
 
 def put_model(
-    connection: sqlite3.Connection, model: str, configuration: bytes, owner: Literal["api", "file"], epoch: int | None
+    connection: sqlite3.Connection,
+    model: str,
+    configuration: bytes,
+    owner: Literal["api", "file"],
+    epoch: int | None,
+    *,
+    now_us: int,
 ) -> int | None:
     """Make or change a model that stands as the caller believes; its new epoch."""
     row = connection.execute("SELECT epoch FROM models WHERE model = ?", (model,)).fetchone()
     if (None if row is None else row[0]) != epoch:
         return None
-    new = _next_epoch(connection)
+    new = _next_epoch(connection, now_us)
     if epoch is None:
         connection.execute("INSERT INTO models VALUES (?1, ?2, ?1, ?3, ?4)", (new, model, owner, configuration))
     else:
@@ -74,12 +80,14 @@ def delete_model(connection: sqlite3.Connection, model: str) -> bool:
     return True
 
 
-def activate(connection: sqlite3.Connection, model: str, epoch: int, activation: Activation) -> int | None:
+def activate(
+    connection: sqlite3.Connection, model: str, epoch: int, activation: Activation, *, now_us: int
+) -> int | None:
     """Append an activation to a model that stands as the caller believes; its new epoch."""
     row = connection.execute("SELECT id FROM models WHERE model = ? AND epoch = ?", (model, epoch)).fetchone()
     if row is None:
         return None
-    new = _next_epoch(connection)
+    new = _next_epoch(connection, now_us)
     connection.execute("UPDATE models SET epoch = ? WHERE id = ?", (new, row[0]))
     connection.execute(
         "INSERT INTO activations (model_id, version, reference_id, from_us, at_us) VALUES (?, ?, ?, ?, ?)",
@@ -97,6 +105,7 @@ def _model(connection: sqlite3.Connection, row: tuple[int, str, int, Literal["ap
     return ModelRow(model=name, epoch=epoch, owner=owner, configuration=configuration, activations=activations)
 
 
-def _next_epoch(connection: sqlite3.Connection) -> int:
-    connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'epoch'")
+def _next_epoch(connection: sqlite3.Connection, now_us: int) -> int:
+    """The time, or one more than the last: so none comes back that was drawn after a backup, when that is restored."""
+    connection.execute("UPDATE counters SET value = max(value + 1, ?) WHERE name = 'epoch'", (now_us,))
     return int(connection.execute("SELECT value FROM counters WHERE name = 'epoch'").fetchone()[0])

@@ -9,9 +9,10 @@ __all__ = ["attend", "hold", "is_held", "leave", "release"]
 
 _HOLD: Final = """
     INSERT INTO roles
-        SELECT id, :owner, 1, :until_us FROM models WHERE model IN (SELECT value FROM json_each(:models))
+        SELECT id, :owner, :now_us, :until_us FROM models WHERE model IN (SELECT value FROM json_each(:models))
     ON CONFLICT (model_id) DO UPDATE SET
-        owner = excluded.owner, until_us = excluded.until_us, fence = fence + (roles.until_us <= :now_us)
+        owner = excluded.owner, until_us = excluded.until_us,
+        fence = iif(roles.until_us <= :now_us, max(fence + 1, :now_us), fence)
     WHERE owner = excluded.owner OR roles.until_us <= :now_us
     RETURNING (SELECT model FROM models WHERE id = model_id), fence"""
 _RELEASE: Final = "UPDATE roles SET until_us = 0 WHERE owner = ? AND model_id = (SELECT id FROM models WHERE model = ?)"

@@ -214,7 +214,9 @@ class SqliteStore:
         self, model: str, configuration: bytes, owner: Literal["api", "file"], epoch: int | None
     ) -> int | None:
         """Make a model (epoch None) or change it (its epoch); the new epoch."""
-        return await self._write(lambda c: models.put_model(c, model, configuration, owner, epoch))
+        return await self._write(
+            lambda c: models.put_model(c, model, configuration, owner, epoch, now_us=self._clock.now_us())
+        )
 
     async def delete_model(self, model: str) -> bool:
         """Drop a model and all that is kept of it."""
@@ -243,17 +245,13 @@ class SqliteStore:
 
     async def activate(self, model: str, epoch: int, activation: Activation) -> int | None:
         """Append an activation; the new epoch."""
-        return await self._write(lambda c: models.activate(c, model, epoch, activation))
+        return await self._write(lambda c: models.activate(c, model, epoch, activation, now_us=self._clock.now_us()))
 
     # evaluations, episodes, decisions
 
     async def record(self, record: Record) -> bool:
         """Write a step, unless something that it relied on has changed."""
         return await self._write(lambda c: records.record(c, record, self._clock.now_us()))
-
-    async def evaluations_after(self, sequence: int, limit: int) -> Sequence[EvaluationRow]:
-        """Recorded after a sequence number, in that order."""
-        return await self._read(lambda c: evaluations.after(c, sequence, limit))
 
     async def evaluations(
         self, model: str, version: str, *, size: str | None, first_us: int | None, last_us: int | None, limit: int

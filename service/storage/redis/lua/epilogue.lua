@@ -7,11 +7,12 @@ end
 local ticket = key('ticket:' .. ARGV[2])
 local answered = call('GET', ticket)
 if answered then
+  call('PEXPIRE', ticket, TICKETS_KEPT_MS) -- a write: replicas that do not have the first one are waited for
   return cmsgpack.unpack(answered)
 end
 local answer = operation()
 if call('HEXISTS', key('row'), 'epoch') == 1 then
-  call('HINCRBY', key('row'), 'changes', 1) -- so that readers need not read what is as it was
+  drawn(key('row'), 'changes') -- so that readers need not read what is as it was
 end
 if keeps_ticket then
   call('SET', ticket, cmsgpack.pack(answer), 'PX', TICKETS_KEPT_MS)

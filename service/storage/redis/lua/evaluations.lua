@@ -1,4 +1,4 @@
--- Sequence number and row of evaluations of a version whose windows end in a span, latest end first.
+-- Rows of evaluations of a version whose windows end in a span, latest end first.
 
 local BATCH = 100
 local found = {}
@@ -7,9 +7,9 @@ local low = '[' .. given.version .. '/' .. given.first
 while #found < given.limit do
   local places = call('ZREVRANGEBYLEX', key('evaluation_ends'), high, low, 'LIMIT', 0, BATCH)
   for _, place in ipairs(places) do
-    local sequence, size = string.match(place, '/%d+:(%d+)/(.*)$')
+    local number, size = string.match(place, '/%d+:(%d+)/(.*)$')
     if #found < given.limit and (not given.size or size == given.size) then
-      found[#found + 1] = {sequence, cmsgpack.unpack(call('HGET', key('evaluations'), sequence))[3]}
+      found[#found + 1] = cmsgpack.unpack(call('HGET', key('evaluations'), number))[3]
     end
     high = '(' .. place
   end

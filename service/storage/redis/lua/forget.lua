@@ -7,12 +7,11 @@ end
 local low, high = '[' .. given.version .. '/', '(' .. given.version .. '/' .. given.before
 local dropped = 0
 for _, place in ipairs(call('ZRANGEBYLEX', key('evaluation_ends'), low, high, 'LIMIT', 0, given.limit)) do
-  local sequence = string.match(place, '/%d+:(%d+)/')
-  local name = unpack(cmsgpack.unpack(call('HGET', key('evaluations'), sequence)))
+  local number = string.match(place, '/%d+:(%d+)/')
+  local name = unpack(cmsgpack.unpack(call('HGET', key('evaluations'), number)))
   call('ZREM', key('evaluation_ends'), place)
-  call('ZREM', key('evaluation_order'), sequence)
   call('HDEL', key('evaluation_names'), name)
-  call('HDEL', key('evaluations'), sequence)
+  call('HDEL', key('evaluations'), number)
   dropped = dropped + 1
 end
 for _, place in ipairs(call('ZRANGEBYLEX', key('decision_ends'), low, high, 'LIMIT', 0, given.limit)) do

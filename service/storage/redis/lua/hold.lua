@@ -9,6 +9,6 @@ local runs = held[1] and held[3] > at
 if runs and held[1] ~= given.owner then
   return 0
 end
-local fence = runs and tonumber(held[2]) or call('HINCRBY', key('row'), 'fences', 1)
+local fence = runs and held[2] or drawn(key('row'), 'fences')
 call('HSET', key('role'), 'owner', given.owner, 'fence', fence, 'until', later(at, given.ttl_us))
-return fence
+return tonumber(fence)

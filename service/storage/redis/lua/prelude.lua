@@ -33,6 +33,16 @@ local function later(at, us)
   return string.format('1%013d%06d', seconds + math.floor(rest / 1000000), rest % 1000000)
 end
 
+-- A number that has never been in this field of a hash, also where the last ones were lost with a failover or are not in a
+-- backup: the time in microseconds, or one more than was there.
+
+local function drawn(hash, field, known)
+  local last = math.max(tonumber(call('HGET', hash, field) or 0), known or 0)
+  local number = string.format('%.0f', math.max(last + 1, tonumber(string.sub(now(), 2))))
+  call('HSET', hash, field, number)
+  return number
+end
+
 -- A pane is named SERIES/START+WINDOW, two stamps; so panes of a series lie side by side, in order.
 
 local function series_of(pane)
@@ -50,7 +60,7 @@ end
 local function begin_pane(pane)
   if call('ZADD', key('panes'), 0, pane) == 1 then
     call('SADD', key('series'), series_of(pane))
-    call('HSET', key('folds'), pane, call('HINCRBY', key('row'), 'folds', 1))
+    call('HSET', key('folds'), pane, drawn(key('row'), 'folds'))
   end
 end
 

@@ -1,28 +1,24 @@
--- Writes a step of a version, unless something that it relied on has changed, its role is lost, or its sequence numbers have lapsed: readers
--- wait for numbers that were drawn and not written yet, but not for ever.
+-- Writes a step of a version, unless something that it relied on has changed or its role is lost; 1 if it was written.
 
 local versions, evaluated = key('versions'), given.version .. '/evaluated'
 if given.fence and not role_is_held(given.fence) then
-  return 'changed'
+  return 0
 end
 if call('HGET', key('row'), 'epoch') ~= given.epoch or (call('HGET', versions, evaluated) or '') ~= given.was then
-  return 'changed'
+  return 0
 end
 for _, read in ipairs(given.relied_on) do
   if rows_of(read.series, read.first, read.last) ~= read.rows then
-    return 'changed'
+    return 0
   end
 end
 for window, times in pairs(given.cleaned) do
   if tonumber(call('HGET', key('dirty'), given.version .. '/' .. window) or 0) ~= times then
-    return 'changed'
+    return 0
   end
 end
 if not alert_and_episodes_stand() then
-  return 'changed'
-end
-if tonumber(call('TIME')[1]) > given.lapse_s then
-  return 'lapsed'
+  return 0
 end
 
 if given.reached == '' then
@@ -38,15 +34,13 @@ for _, evaluation in ipairs(given.evaluations) do
   if old then
     local _, place = unpack(cmsgpack.unpack(call('HGET', key('evaluations'), old)))
     call('ZREM', key('evaluation_ends'), place)
-    call('ZREM', key('evaluation_order'), old)
     call('HDEL', key('evaluations'), old)
   end
-  local sequence = evaluation.sequence
-  local value = {evaluation.name, evaluation.place, evaluation.row}
-  call('HSET', key('evaluation_names'), evaluation.name, sequence)
-  call('ZADD', key('evaluation_order'), sequence, sequence)
-  call('ZADD', key('evaluation_ends'), 0, evaluation.place)
-  call('HSET', key('evaluations'), sequence, cmsgpack.pack(value))
+  local number = string.format('%016d', call('HINCRBY', key('row'), 'evaluations', 1))
+  local place = evaluation['end'] .. ':' .. number .. '/' .. evaluation.size
+  call('HSET', key('evaluation_names'), evaluation.name, number)
+  call('ZADD', key('evaluation_ends'), 0, place)
+  call('HSET', key('evaluations'), number, cmsgpack.pack({evaluation.name, place, evaluation.row}))
 end
 put_alert_and_episodes()
 enqueue()
@@ -55,4 +49,4 @@ for _, decision in ipairs(given.decisions) do
   call('HSET', key('decisions'), number, decision.document)
   call('ZADD', key('decision_ends'), 0, given.version .. '/' .. decision.ended .. ':' .. number)
 end
-return 'written'
+return 1

@@ -28,7 +28,7 @@ for _, part in ipairs(given.parts) do
   end
 end
 call('LPUSH', payloads, blob(given.payload))
-call('HSET', key('folds'), given.pane, call('HINCRBY', key('row'), 'folds', 1))
+call('HSET', key('folds'), given.pane, drawn(key('row'), 'folds'))
 call('SADD', key('summed'), given.pane)
 if call('LLEN', payloads) == 1 then
   call('SREM', key('unfolded'), given.pane)
