@@ -419,14 +419,14 @@ def answer_on(connection):
     return httpx.Response(int(lines[0].split()[1]), headers=named, content=body)
 
 
-async def until(true, within_s=15.0):
+async def until(true, within_s=60.0):
     """Let others run until something is true."""
     async with asyncio.timeout(within_s):
         while not await true():  # noqa: ASYNC110 - what is waited for is in a store
             await asyncio.sleep(0.001)
 
 
-def wait_until(true, within_s=15.0, explain=lambda: ""):
+def wait_until(true, within_s=60.0, explain=lambda: ""):
     """Poll until something is true."""
     deadline = time.monotonic() + within_s
     while not true():
