@@ -127,8 +127,7 @@ class Running:
         self._stopped = False
 
     async def begin(self):
-        await self.service.registry.refresh()
-        await self.service.ticks.take_up()
+        await self.service.take_up()
         self.service.buffer.start()
 
     async def stop(self):

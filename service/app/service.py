@@ -96,7 +96,7 @@ class Service:
         self._looks = Looks(store, evaluators)
         self._schemas = Schemas(limits.columns_max)
         self._stopping = False
-        self._started = False
+        self._taken_up = self._started = False
         self._outage = Outage("the store is away: the start waits for it", "the store is there")
         self.dispatcher = Dispatcher(
             store,
@@ -232,7 +232,7 @@ class Service:
         """
         started = time.perf_counter()
         jitter = random.Random()  # noqa: S311 - jitter is no secret
-        await begin_when_there(self._take_up, jitter, self._outage, self._not_yet)
+        await begin_when_there(self.take_up, jitter, self._outage, self._not_yet)
         self.buffer.start()
         self.counts.start()
         self._delivering = asyncio.create_task(self.dispatcher.run(), name="dispatcher")
@@ -245,6 +245,13 @@ class Service:
             store=self.settings.store.place,
             seconds=round(time.perf_counter() - started, 3),
         )
+
+    async def take_up(self) -> None:
+        """Read what is there; requests are answered from then on."""
+        await self.registry.refresh()
+        await apply_models(self.settings, self.store, self.registry, self.jobs)
+        await self.ticks.take_up()
+        self._taken_up = True
 
     def retire(self) -> None:
         """Say that the end is near: the service is not ready any more, and begins no delivery."""
@@ -265,18 +272,13 @@ class Service:
         await self.store.close()
         structlog.get_logger().info("stopped")
 
-    async def _take_up(self) -> None:
-        await self.registry.refresh()
-        await apply_models(self.settings, self.store, self.registry, self.jobs)
-        await self.ticks.take_up()
-
     def _not_yet(self) -> None:
         self.watching.store_failed("start")
         if not gc.isenabled():  # it is off for a start that is short; to wait may take hours
             settle_down()
 
     def _begun(self) -> None:
-        if not self._started:
+        if not self._taken_up:
             state = "the service is stopping" if self._stopping else "the service is starting"
             raise StoreUnavailableError(self._outage.reason or state)
 
