@@ -16,8 +16,10 @@ Texts never hold a value of a row. Adapters translate once, at their border, `fr
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = [
+    "NOT_KNOWN",
     "DeclarationError",
     "DecodeError",
     "DriftlineError",
@@ -28,6 +30,9 @@ __all__ = [
     "UnusableReferenceError",
     "UnusableStoreError",
 ]
+
+NOT_KNOWN: Final = "is not known"
+"""Stands in the text of a `StoreUnavailableError` where a write may have been done; all others say that nothing was."""
 
 
 class DriftlineError(Exception):

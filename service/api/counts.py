@@ -17,6 +17,7 @@ from service.api.problem import Problem
 from service.api.raw import RawRoute
 from service.api.reading import Patience, Receive, encoding_of, whole
 from service.api.response import Response
+from service.errors import NOT_KNOWN, StoreUnavailableError
 from service.ingest.decode import Encoding
 from service.ingest.gathering import CountsBuffer
 from service.ingest.reached import Reached
@@ -143,12 +144,18 @@ class Counts(RawRoute):
         if committed.status == "committed":
             self._reached.advance(live.model, dict(commit.newest_us), now_us)
         duplicate = committed.status == "passed"
+        try:
+            progress = await self._reached.versions(live, now_us)
+        except (
+            StoreUnavailableError
+        ) as error:  # the counts are in the store by now, and whoever sent them must not think otherwise
+            raise StoreUnavailableError(f"{error}; whether the rows were counted {NOT_KNOWN}") from error
         return CountsAnswer(
             counted=duplicate or committed.status == "committed",
             duplicate=duplicate,
             known=[KnownRequest.of(mark) for mark in committed.known],
             now_us=now_us,
-            progress=[VersionProgress.of(one) for one in await self._reached.versions(live, now_us)],
+            progress=[VersionProgress.of(one) for one in progress],
         )
 
 

@@ -29,6 +29,8 @@ class Loop(uvloop.Loop):
 
     async def getaddrinfo(self, host: Any, port: Any, *, family: int = 0, **how: int) -> Any:
         """Addresses of a host, with the rest of what is needed to connect to them."""
+        if isinstance(host, bytes):  # so anyio asks, which httpx connects by
+            host = host.decode("latin-1")
         if not isinstance(host, str):
             return await super().getaddrinfo(host, port, family=family, **how)
         found: list[Any] = []

@@ -21,6 +21,9 @@ _READ_S: Final = 0.1
 
 _AGAIN_S: Final = 1.0
 
+_PATIENCE_S: Final = 5.0
+"""So long a sender waits for a model, about; and the end of the process for one that is being read."""
+
 
 class Aside:
     """Requests of models that are being read again.
@@ -31,19 +34,20 @@ class Aside:
     fail : callable
         Refuses a request.
     back : callable
-        Takes requests back, ended or not, when their model has been read.
+        Told that the model of some has been read: they are to be taken back when no round is under way.
     """
 
     def __init__(
         self,
         registry: Registry,
         fail: Callable[[Waiting, Exception], None],
-        back: Callable[[Sequence[Waiting]], None],
+        back: Callable[[], None],
     ) -> None:
         self._registry = registry
         self._fail = fail
         self._back = back
         self._waiting: dict[str, list[Waiting]] = {}
+        self._read: list[str] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.closing = False
 
@@ -79,6 +83,21 @@ class Aside:
         self._put([waiting])
         return True
 
+    def come_back(self) -> Sequence[Waiting]:
+        """Those whose model has been read, and all that have ended.
+
+        Between rounds: the one that put them aside goes on without them, and must not meet them again.
+        """
+        waiting = [one for model in self._read for one in self._waiting.pop(model)]
+        self._read.clear()
+        for model, some in self._waiting.items():
+            waiting += [one for one in some if one.ended]
+            self._waiting[model] = [one for one in some if not one.ended]
+        for one in waiting:
+            one.aside = False
+            one.rows_id = ""  # what was counted by a model that is past was not taken, and may be sent with others now
+        return waiting
+
     def _put(self, waiting: Iterable[Waiting]) -> None:
         for one in waiting:
             if not one.ended:
@@ -86,19 +105,33 @@ class Aside:
                 self._waiting[one.pending.model].append(one)
 
     async def _until_read(self, model: str, reading: "asyncio.Future[None]") -> None:
-        try:
-            await reading
-        except StoreUnavailableError as error:
-            for one in self._waiting[model]:
-                if self.closing or one.asker is not None:
+        while not reading.done():
+            await asyncio.wait([reading], timeout=_PATIENCE_S)
+            if not reading.done():
+                self._refuse(model, StoreUnavailableError("the model has changed, and takes long to be read"))
+                if self.closing:
+                    reading.cancel()
+                    await asyncio.wait([reading])
+        if not reading.cancelled():
+            await self._end(model, reading.exception())
+        self._read.append(model)
+        self._back()
+
+    async def _end(self, model: str, error: BaseException | None) -> None:
+        match error:
+            case None:
+                return
+            case StoreUnavailableError():
+                self._refuse(model, error)
+                await asyncio.sleep(_AGAIN_S)
+            case Exception():
+                structlog.get_logger().error("a model cannot be read", model=model, exc_info=error)
+                for one in self._waiting[model]:
                     self._fail(one, error)
-            await asyncio.sleep(_AGAIN_S)
-        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            structlog.get_logger().exception("a model cannot be read", model=model, error=type(error).__name__)
-            for one in self._waiting[model]:
+
+    def _refuse(self, model: str, error: StoreUnavailableError) -> None:
+        """Those who wait hear of it; rows that nobody waits for wait on, unless there is no time any more."""
+        for one in self._waiting[model]:
+            if self.closing or one.asker is not None:
                 self._fail(one, error)
-        waiting = self._waiting.pop(model)
-        for one in waiting:
-            one.aside = False
-            one.rows_id = ""  # what was counted by a model that is past was not taken, and may be sent with others now
-        self._back(waiting)
+        self._back()

@@ -103,7 +103,8 @@ class CommitBuffer:
         keyed_for_s: Callable[[], float] = lambda: math.inf,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rounds = Rounds(store, registry, watcher, on_commit, self._back, tallied=tallied)
+        self._wake = asyncio.Event()
+        self._rounds = Rounds(store, registry, watcher, on_commit, self._wake.set, tallied=tallied)
         self._watcher = watcher
         self._limits = limits
         self._monotonic_s = monotonic_s
@@ -123,7 +124,6 @@ class CommitBuffer:
         self._expected = 0
         self._gathered = asyncio.Event()
         self._hurried = asyncio.Event()
-        self._wake = asyncio.Event()
         self._freed = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -253,6 +253,7 @@ class CommitBuffer:
         ):
             await self._woken()
             while True:
+                self._take_back()
                 if self._kept and (self._closing or self._monotonic_s() >= self._again_at_s):
                     kept, self._kept = self._kept, []
                     if self._monotonic_s() - self._kept_since_s >= self._again_for_s:
@@ -288,7 +289,7 @@ class CommitBuffer:
             self._kept, self._kept_since_s, self._again_at_s = left, since_s, ended_s + _AGAIN_S
         elif left:
             self._drop(left)
-        self._let_go([waiting for waiting in group if waiting.ended])
+        self._let_go([waiting for waiting in group if waiting.ended and not waiting.aside])
         rows = sum(waiting.rows for waiting in group if waiting.counted)
         self._watcher.committed(rows, ended_s - started_s)
 
@@ -312,13 +313,14 @@ class CommitBuffer:
         for waiting in (*left, *more):
             self._rounds.fail(waiting, StoreUnavailableError(_TOO_LONG))
 
-    def _back(self, waiting: Sequence[Waiting]) -> None:
+    def _take_back(self) -> None:
         """Take requests back that were put aside, before those that came meanwhile."""
+        waiting = self._rounds.aside.come_back()
         for one in reversed(waiting):
             if not one.ended:
                 (self._received if one.asker is None else self._queue).appendleft(one)
-        self._let_go([one for one in waiting if one.ended])
-        self._wake.set()
+        if waiting:
+            self._let_go([one for one in waiting if one.ended])
 
     def _let_go(self, group: Sequence[Waiting]) -> None:
         self._rows -= sum(waiting.rows for waiting in group)

@@ -79,7 +79,7 @@ class Rounds:
     on_commit : callable
         Called after each commit with the names of the models whose counts have changed.
     back : callable
-        Takes requests back that were put aside.
+        Told that requests that were put aside can be taken back.
     tallied : bool
         Whether the store is told of the fates of rows: where others decide over them.
     """
@@ -90,7 +90,7 @@ class Rounds:
         registry: Registry,
         watcher: Watcher,
         on_commit: Callable[[set[str]], None],
-        back: Callable[[Sequence[Waiting]], None],
+        back: Callable[[], None],
         *,
         tallied: bool,
     ) -> None:
@@ -115,11 +115,21 @@ class Rounds:
         except Exception as error:  # noqa: BLE001 - one request that breaks must not cost the others their rows
             parts = _parts(group)
             if len(parts) > 1:
-                return [one for part in parts for one in await self.commit(part)]
+                return await self._commit_apart(parts)
             structlog.get_logger().exception("rows could not be counted", error=type(error).__name__)
             for one in (one for part in parts for one in part):
                 self.fail(one, error)
         return [waiting for waiting in group if not (waiting.ended or waiting.aside)]
+
+    async def _commit_apart(self, parts: Sequence[list[Waiting]]) -> list[Waiting]:
+        """What is left of each; of a model of which something is left, nothing is sent that would go by what may have arrived."""
+        left: list[Waiting] = []
+        for part in parts:
+            if _lane_of(part[0]) in {_lane_of(one) for one in left}:
+                left += part
+            else:
+                left += await self.commit(part)
+        return left
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
         """Answer requests of a model."""
@@ -187,7 +197,7 @@ class _Round:
     async def _counted(self, now_us: int) -> Sequence[Attempt]:
         """All that can be counted, by commit."""
         rounds = self._rounds
-        by_commit = [(name, list(some)) for (name, _), some in groupby(sorted(self._left, key=_commit_of), _commit_of)]
+        by_commit = [(some[0].pending.model, some) for some in _first_of_each_lane(self._left)]
         lives = {name: rounds.registry.get(name) for name, _ in by_commit}
         unread = await rounds.reached.read([live for live in lives.values() if live is not None], now_us)
         attempts: list[Attempt] = []
@@ -204,9 +214,10 @@ class _Round:
         return attempts
 
     def _put_off(self, some: Sequence[Waiting], error: StoreUnavailableError) -> None:
-        """Try these no more in this round."""
+        """Try these no more in this round, nor what would go by them."""
         self._rounds.unavailable(some, error)
-        self._off.update(some)
+        lanes = {_lane_of(one) for one in some}
+        self._off.update(one for one in self._left if _lane_of(one) in lanes)
 
     async def _count(
         self, live: LiveModel, waiting: Sequence[Waiting], again: Sequence[Waiting], now_us: int
@@ -237,7 +248,7 @@ class _Round:
         model = attempt.live.model
         match result.status:
             case "stale":
-                await rounds.aside.read_again(model, attempt.waiting)
+                await self._read_again(model, attempt.waiting)
             case "refused":
                 structlog.get_logger().error("counts refused", model=model, reason=result.reason)
                 for one in attempt.waiting:
@@ -255,6 +266,12 @@ class _Round:
                     if one.key in marks:
                         self._repeat(one, marks[one.key])
 
+    async def _read_again(self, model: str, waiting: Sequence[Waiting]) -> None:
+        try:
+            await self._rounds.aside.read_again(model, waiting)
+        except StoreUnavailableError as error:  # others of the group were counted, or can be
+            self._put_off(waiting, error)
+
     def _repeat(self, waiting: Waiting, mark: Mark) -> None:
         if waiting.pending.key is not None and waiting.pending.key.digest != mark.digest:
             self._rounds.fail(waiting, KeyReusedError("the idempotency key was used before, with another body"))
@@ -262,9 +279,23 @@ class _Round:
             self._rounds.succeed(waiting.pending.model, [(waiting, Answer.again(mark.answer))])
 
 
-def _commit_of(waiting: Waiting) -> tuple[str, bool]:
-    """Of one commit are requests for one model that are all waited for, or all sent again if the store is away."""
+def _lane_of(waiting: Waiting) -> tuple[str, bool]:
+    """Requests for one model that are all waited for, or all sent again if the store is away, reach the store in their order."""
     return waiting.pending.model, waiting.asker is None
+
+
+def _commit_of(waiting: Waiting) -> tuple[str, bool, bool, str]:
+    """Of one commit are requests of one lane that were sent together before, or not at all; what was sent goes first."""
+    return *_lane_of(waiting), not waiting.rows_id, waiting.rows_id
+
+
+def _by_commit(waiting: Iterable[Waiting]) -> list[list[Waiting]]:
+    return [list(some) for _, some in groupby(sorted(waiting, key=_commit_of), key=_commit_of)]
+
+
+def _first_of_each_lane(waiting: Iterable[Waiting]) -> list[list[Waiting]]:
+    """One commit a lane: nothing goes by what may have arrived."""
+    return [next(some) for _, some in groupby(_by_commit(waiting), key=lambda some: _lane_of(some[0]))]
 
 
 def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
@@ -283,14 +314,14 @@ def _once_a_key(waiting: Iterable[Waiting]) -> tuple[list[Waiting], list[Waiting
 
 
 def _parts(group: Sequence[Waiting]) -> list[list[Waiting]]:
-    """What is left of a group, commit by commit; if it is of one, each request by itself."""
-    left = sorted((one for one in group if not (one.ended or one.aside)), key=_commit_of)
-    parts = [list(some) for _, some in groupby(left, key=_commit_of)]
-    if len(parts) != 1:
-        return parts  # those that the store may have already are known by their rows as before
-    for one in left:
-        one.rows_id = ""
-    return [[one] for one in left]
+    """What is left of a group, commit by commit; if it is of one, each request by itself.
+
+    What was sent together may be in the store together: it is not split, for that would be counted twice.
+    """
+    parts = _by_commit(one for one in group if not (one.ended or one.aside))
+    if len(parts) != 1 or parts[0][0].rows_id:
+        return parts
+    return [[one] for one in parts[0]]
 
 
 async def _counted(model: LiveModel, version: LiveVersion, block: Block, clocked: Clocked) -> Counted:

@@ -494,7 +494,7 @@ def test_rows_that_may_have_been_counted_are_known_again_when_others_of_theirs_h
             return scene.watched.answers
 
         await until(told)
-        return await scene.rows("a"), scene.watched.drops
+        return await scene.rows("a"), list(scene.watched.drops)
 
     assert played(scenario) == (5, [("a", 3)])
 
@@ -542,7 +542,7 @@ def test_rows_that_were_kept_for_too_long_are_given_up_before_they_are_sent_agai
             return scene.watched.drops
 
         await until(given_up)
-        return await scene.rows("a"), scene.watched.drops
+        return await scene.rows("a"), list(scene.watched.drops)
 
     assert played(scenario, monotonic_s=lambda: now_s[0]) == (5, [("a", 5)])
 
@@ -639,3 +639,158 @@ def test_a_model_whose_part_of_the_store_is_away_costs_the_others_nothing_and_it
     assert (in_a, in_b) == (7, 1) if known else (6, 0)
     assert "commit" in failures
     assert drops == []
+
+
+def ticketed(store, plan):
+    """Let a store know the rows of a commit again; of each call `plan` says if it is refused, or done and its answer lost."""
+    inner, seen = store.commit, {}
+
+    async def commit(commits):
+        how = plan.pop(0) if plan and commits else "done"
+        if how == "refused":
+            raise StoreUnavailableError("away")
+        found = []
+        for one in commits:
+            result = seen.get(one.rows_id) or (await inner([one]))[0]
+            if one.rows_id and result.status == "committed":
+                seen[one.rows_id] = result
+            found.append(result)
+        if how == "lost":
+            raise StoreUnavailableError("the answer was lost")
+        return found
+
+    store.commit = commit
+
+
+def breaking(live, version):
+    """Let rows of a version be such that cannot be counted."""
+    known = live.version
+
+    def found(name):
+        if name == version:
+            raise RuntimeError("cannot be counted")
+        return known(name)
+
+    object.__setattr__(live, "version", found)
+
+
+async def all_settled(scene):
+    async def settled():
+        return scene.buffer.rows == 0
+
+    await until(settled)
+    return await scene.rows("a"), list(scene.watched.drops)
+
+
+@pytest.mark.parametrize("plan", [["lost", "refused"], ["refused", "lost"], ["lost", "lost", "refused"], []], ids=repr)
+def test_rows_that_one_of_their_group_has_parted_are_each_counted_once_when_the_store_goes_away_then(plan):
+    async def scenario(scene):
+        ticketed(scene.store._store, plan)
+        breaking(scene.registry.get("a"), "9")
+        for rows, version in ((5, "1"), (3, "1"), (1, "9"), (4, "1")):
+            assert scene.buffer.offer(pending("a", rows, version=version), 0)
+        return await all_settled(scene)
+
+    assert played(scenario) == (12, [("a", 1)])
+
+
+def test_rows_that_may_have_been_counted_together_are_not_parted():
+    async def scenario(scene):
+        ticketed(scene.store._store, ["lost"])
+        for rows, version in ((5, "1"), (4, "1"), (3, "2")):
+            assert scene.buffer.offer(pending("a", rows, version=version), 0)
+
+        async def sent():
+            return scene.watched.failures
+
+        await until(sent)
+        before = await scene.rows("a")
+        breaking(scene.registry.get("a"), "2")
+        return before, (await all_settled(scene))[0]
+
+    before, after = played(scenario)
+
+    assert before == after == 9
+
+
+def slow_to_read(scene, models):
+    """Let the reading of models take longer than a round waits, until the event is set."""
+    inner, gate = scene.store._store, asyncio.Event()
+    real = inner.model
+
+    async def model(name):
+        if name in models:
+            await asyncio.sleep(0.15)
+            await gate.wait()
+        return await real(name)
+
+    inner.model = model
+    return gate
+
+
+async def changed(scene, models):
+    epochs = await scene.store.epochs()
+    for name in models:
+        await scene.store.put_model(name, b'{"lateness":"3m"}', "api", epochs[name])
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_rows_put_aside_come_back_when_the_round_that_put_them_aside_is_over(awaited):
+    async def scenario(scene):
+        gate = slow_to_read(scene, "ab")
+        gate.set()
+        await changed(scene, "ab")
+        if awaited:
+            asked = [asyncio.create_task(scene.buffer.add(pending(model, n), 0)) for model, n in (("a", 5), ("b", 7))]
+            assert await ended(asked) == [(5, False), (7, False)]
+        else:
+            assert scene.buffer.offer(pending("a", 5), 0)
+            assert scene.buffer.offer(pending("b", 7), 0)
+        assert await all_settled(scene) == (5, [])
+        return await scene.rows("b"), sorted(scene.watched.answers), min(scene.watched.waiting)
+
+    assert played(scenario) == (7, [("a", 5, False), ("b", 7, False)], (0, 0))
+
+
+def test_rows_that_come_while_others_of_their_model_come_back_are_counted_too():
+    async def scenario(scene):
+        gate = slow_to_read(scene, "a")
+        ticketed(scene.store._store, [])
+        await changed(scene, "ab")
+        assert scene.buffer.offer(pending("a", 5), 0)
+        assert scene.buffer.offer(pending("b", 7), 0)
+
+        async def b_is_counted():
+            return await scene.rows("b") == 7
+
+        await until(b_is_counted)
+        scene.store.gate.clear()
+        assert scene.buffer.offer(pending("b", 2), 0)  # a round is under way
+        before = scene.store.commits
+
+        async def stands():
+            return scene.store.commits > before
+
+        await until(stands)
+        gate.set()
+        assert scene.buffer.offer(pending("a", 11), 0)
+        scene.store.gate.set()
+        return await all_settled(scene), await scene.rows("b")
+
+    assert played(scenario) == ((16, []), 9)
+
+
+def test_who_waits_for_a_model_that_is_never_read_is_refused_and_leaves_room(monkeypatch):
+    monkeypatch.setattr("service.ingest.aside._PATIENCE_S", 0.2)
+
+    async def scenario(scene):
+        slow_to_read(scene, "a")
+        await changed(scene, "a")
+        asked = asyncio.create_task(scene.buffer.add(pending("a", 5), 0))
+        assert await ended([asked]) == [StoreUnavailableError]
+        refused = await all_settled(scene)
+        assert scene.buffer.offer(pending("a", 3), 0)  # nobody waits for these: they wait on, to the end of the process
+        await asyncio.wait_for(scene.buffer.stop(), 5)
+        return refused, scene.watched.drops, scene.buffer.rows
+
+    assert played(scenario) == ((0, []), [("a", 3)], 0)

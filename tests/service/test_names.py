@@ -7,7 +7,9 @@ import ssl
 import threading
 import time
 
+import httpx
 import pytest
+from serving import free_port
 
 from service.app.names import Loop
 from service.webhooks.lookup import Lookup
@@ -130,3 +132,15 @@ def test_the_name_is_what_a_server_with_tls_has_to_prove():
         thread.join()
 
     assert b"many" in seen[0]
+
+
+def test_what_httpx_connects_to_is_looked_up_in_the_same_way():
+    resolver = Resolver(centre=["127.0.0.1"])
+
+    async def scenario(_loop):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"http://centre:{free_port()}/")
+
+    assert run(scenario, resolver) == (None, [])
+    assert resolver.asked == ["centre"]

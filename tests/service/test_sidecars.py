@@ -25,6 +25,7 @@ from serving import (
     until,
 )
 
+from service.errors import StoreUnavailableError
 from service.exporter import CATALOGUE
 from service.storage.codec import summed
 
@@ -863,3 +864,31 @@ def test_a_sidecar_keeps_nothing_on_a_disk(tmp_path):
             assert list((tmp_path / "sidecar").iterdir()) == []
 
     run(scenario)
+
+
+@pytest.mark.parametrize("broken", ["commit", "progress"])
+def test_who_is_refused_hears_if_the_centre_may_have_counted_the_rows(tmp_path, broken):
+    async def scenario():
+        async with serving(tmp_path) as centre:
+            await centre.model()
+            async with beside(centre, tmp_path) as sidecar:
+                await sidecar.send(rows_of(1))
+                store = centre.store._store
+                commit = store.commit
+
+                async def answer_lost(commits):
+                    await commit(commits)
+                    raise StoreUnavailableError("away; whether it was written is not known")
+
+                async def away(_model=None):
+                    raise StoreUnavailableError("away")
+
+                if broken == "commit":
+                    store.commit = answer_lost
+                else:
+                    store.progress = away
+                    centre.clock.us += 2_000_000  # what was known of it is read again
+                answer = await sidecar.send(rows_of(5))
+                return answer.status_code, "is not known" in answer.json()["detail"]
+
+    assert asyncio.run(scenario()) == (503, True)

@@ -122,6 +122,7 @@ def test_a_centre_that_stays_silent_is_given_up_in_bounded_time(silence):
         (httpx.ConnectError("refused"), False),
         (problem(503), False),
         (problem(429), False),
+        (problem(503, "Redis does not answer in time; whether it was written is not known"), True),
         (httpx.ReadTimeout("late"), True),
         (httpx.ReadError("reset"), True),
         (httpx.Response(504), True),

@@ -20,7 +20,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from service.domain.redis_address import redis_address
-from service.errors import StoreUnavailableError, UnusableStoreError
+from service.errors import NOT_KNOWN, StoreUnavailableError, UnusableStoreError
 from service.ports import Clock
 from service.storage.redis import keys
 from service.storage.redis.connecting import Client, Connected, Connecting, connect
@@ -313,7 +313,7 @@ def _named(calls: Sequence[tuple[str, Given]], tickets: Sequence[str]) -> Sequen
 def _doubted(error: StoreUnavailableError, calls: int) -> StoreUnavailableError:
     """The error of calls that were sent together, which says if they may have been done."""
     if calls > 1 or is_in_doubt(error):
-        return StoreUnavailableError(f"{error}; whether it was written is not known")
+        return StoreUnavailableError(f"{error}; whether it was written {NOT_KNOWN}")
     return error
 
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 import httpx
 
-from service.errors import StoreUnavailableError
+from service.errors import NOT_KNOWN, StoreUnavailableError
 from service.storage.upstream.clock import CentreClock
 
 __all__ = ["IN_DOUBT", "Centre", "Heard", "Patience"]
@@ -22,9 +22,9 @@ __all__ = ["IN_DOUBT", "Centre", "Heard", "Patience"]
 _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
-_REFUSED_FOR_NOW: Final = frozenset({408, 429, 503})  # by the centre itself, which has done nothing
+_REFUSED_FOR_NOW: Final = frozenset({408, 429, 503})  # by the centre itself, which has done nothing unless it says so
 _UNKNOWN_KEY, _FORBIDDEN = 401, 403
-IN_DOUBT: Final = "; whether the rows were counted is not known: send them again only with the Idempotency-Key they had"
+IN_DOUBT: Final = f"; whether the rows were counted {NOT_KNOWN}: send them again only with the Idempotency-Key they had"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Centre:
         status = answer.status_code
         is_problem = answer.headers.get("content-type", "").partition(";")[0] == _PROBLEM
         if status in _AGAIN:
-            own_refusal = is_problem and status in _REFUSED_FOR_NOW
+            own_refusal = is_problem and status in _REFUSED_FOR_NOW and NOT_KNOWN not in _detail_of(answer)
             return _Silence(f"the centre answers {status}", in_doubt=not own_refusal, wait_s=_wait_of(answer))
         if is_problem and status in {_UNKNOWN_KEY, _FORBIDDEN}:
             raise StoreUnavailableError(f"the centre answers {status}: the key does not open what a sidecar needs")

@@ -1,5 +1,5 @@
--- Adds counts, marks and a turn, unless the turn is over, a mark is known or the epoch has moved on. One that was refused may come again under the same
--- ticket, counted anew.
+-- Adds counts, marks and a turn, unless the turn is over, a mark is known or the epoch has moved on. One that was refused may
+-- come again under the same ticket, counted anew.
 --
 -- A list of payloads that was empty is a new pane, and one with three is known to be unfolded: what need not be asked is not,
 -- since asking costs more than counting.

@@ -1,5 +1,5 @@
--- Forgets senders whose last turn was before a time, and the longest silent beyond a number, some at a time: how many by time, and
--- by number.
+-- Forgets senders whose last turn was before a time, and the longest silent beyond a number, some at a time: how many by time,
+-- and by number.
 
 local function forget(senders)
   for _, sender in ipairs(senders) do
