@@ -9,10 +9,9 @@
      tally: {accepted: int, late: int, rejected: {reason: int}, ignored_cells: int}}
 
 `sender` and `number` are the turn of the batch (`service.ports.Turn`): one that comes again, or behind a later one, adds nothing.
-`marks` are requests of senders that named a
-key, with what they are answered (JSON), so that a repeat is known wherever it arrives. Payloads are those of
-`service.storage.codec`, which compresses them. What is not known is refused: a field that is passed over in silence would be
-counts that are lost in silence.
+`marks` are requests of senders that named a key, with what they are answered (JSON), so that a repeat is known wherever it
+arrives. Payloads are those of `service.storage.codec`, which compresses them. What is not known is refused: a field that is
+passed over in silence would be counts that are lost in silence.
 """
 
 from typing import Annotated, Final
