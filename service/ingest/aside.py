@@ -34,7 +34,7 @@ class Aside:
     fail : callable
         Refuses a request.
     back : callable
-        Told that the model of some has been read: they are to be taken back when no round is under way.
+        Told that the model of some has been read, or that some have ended: they are to be taken back between rounds.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Aside:
 
     @property
     def waiting(self) -> Iterable[Sequence[Waiting]]:
-        """Those of each model, in the order they came."""
+        """Those of each model, in the order they came; empty where all have ended."""
         return self._waiting.values()
 
     async def read_again(self, model: str, waiting: Iterable[Waiting]) -> None:

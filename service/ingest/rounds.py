@@ -124,11 +124,13 @@ class Rounds:
     async def _commit_apart(self, parts: Sequence[list[Waiting]]) -> list[Waiting]:
         """What is left of each; of a model of which something is left, nothing is sent that would go by what may have arrived."""
         left: list[Waiting] = []
+        held_up: set[tuple[str, bool]] = set()
         for part in parts:
-            if _lane_of(part[0]) in {_lane_of(one) for one in left}:
-                left += part
-            else:
-                left += await self.commit(part)
+            lane = _lane_of(part[0])
+            some = part if lane in held_up else await self.commit(part)
+            if some:
+                held_up.add(lane)
+            left += some
         return left
 
     def succeed(self, model: str, answered: Iterable[tuple[Waiting, Answer]]) -> None:
